@@ -1,0 +1,208 @@
+// AVX2 with FMA and F16C: a vector is 8 floats. Included inside the avx2 region of dispatch.hpp.
+// The operations and their contracts are listed in scalar/vector.inl.
+
+inline constexpr int kLanes = 8;
+inline constexpr bool kRegisterPaths = true;
+
+struct Floats {
+    __m256 v;
+};
+struct Ints {
+    __m256i v;
+};
+struct Bytes {
+    __m256i v;
+};
+
+TURBOQUANT_INLINE Floats load(const float* p) noexcept { return {_mm256_loadu_ps(p)}; }
+TURBOQUANT_INLINE void store(float* p, Floats a) noexcept { _mm256_storeu_ps(p, a.v); }
+TURBOQUANT_INLINE Floats broadcast(float x) noexcept { return {_mm256_set1_ps(x)}; }
+TURBOQUANT_INLINE Floats zero() noexcept { return {_mm256_setzero_ps()}; }
+TURBOQUANT_INLINE Floats add(Floats a, Floats b) noexcept { return {_mm256_add_ps(a.v, b.v)}; }
+TURBOQUANT_INLINE Floats sub(Floats a, Floats b) noexcept { return {_mm256_sub_ps(a.v, b.v)}; }
+TURBOQUANT_INLINE Floats mul(Floats a, Floats b) noexcept {
+    __m256 product = _mm256_mul_ps(a.v, b.v);
+    asm("" : "+x"(product));
+    return {product};
+}
+TURBOQUANT_INLINE Floats multiply_add(Floats a, Floats b, Floats c) noexcept {
+    return {_mm256_fmadd_ps(a.v, b.v, c.v)};
+}
+TURBOQUANT_INLINE Floats fused(Floats a, Floats b, Floats c) noexcept { return multiply_add(a, b, c); }
+TURBOQUANT_INLINE Floats fused_sub(Floats a, Floats b, Floats c) noexcept {
+    return {_mm256_fmsub_ps(a.v, b.v, c.v)};
+}
+TURBOQUANT_INLINE Floats flip(Floats a, Floats mask) noexcept { return {_mm256_xor_ps(a.v, mask.v)}; }
+TURBOQUANT_INLINE Floats keep(Floats a, Floats mask) noexcept { return {_mm256_and_ps(a.v, mask.v)}; }
+TURBOQUANT_INLINE Floats absolute(Floats a) noexcept {
+    return {_mm256_andnot_ps(_mm256_set1_ps(-0.0f), a.v)};
+}
+
+TURBOQUANT_INLINE Floats load_float16(const std::uint16_t* p) noexcept {
+    return {_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
+}
+TURBOQUANT_INLINE Floats load_bfloat16(const std::uint16_t* p) noexcept {
+    const __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+    return {_mm256_castsi256_ps(_mm256_slli_epi32(wide, 16))};
+}
+
+TURBOQUANT_INLINE Floats hadamard_lanes(Floats a) noexcept {
+    const __m256 s1 = _mm256_set_ps(-1, 1, -1, 1, -1, 1, -1, 1);
+    const __m256 s2 = _mm256_set_ps(-1, -1, 1, 1, -1, -1, 1, 1);
+    const __m256 s4 = _mm256_set_ps(-1, -1, -1, -1, 1, 1, 1, 1);
+    __m256 v = a.v;
+    v = _mm256_fmadd_ps(v, s1, _mm256_permute_ps(v, 0xb1));
+    v = _mm256_fmadd_ps(v, s2, _mm256_permute_ps(v, 0x4e));
+    v = _mm256_fmadd_ps(v, s4, _mm256_permute2f128_ps(v, v, 1));
+    return {v};
+}
+
+TURBOQUANT_INLINE float reduce(const Floats (&sums)[32 / kLanes]) noexcept {
+    const __m256 b = _mm256_add_ps(_mm256_add_ps(sums[0].v, sums[2].v), _mm256_add_ps(sums[1].v, sums[3].v));
+    __m128 c = _mm_add_ps(_mm256_castps256_ps128(b), _mm256_extractf128_ps(b, 1));
+    c = _mm_add_ps(c, _mm_movehl_ps(c, c));
+    c = _mm_add_ss(c, _mm_movehdup_ps(c));
+    return _mm_cvtss_f32(c);
+}
+
+TURBOQUANT_INLINE std::uint32_t sign_bits(Floats a) noexcept {
+    return static_cast<std::uint32_t>(_mm256_movemask_ps(a.v));
+}
+TURBOQUANT_INLINE Floats sign_masks(std::uint32_t bits) noexcept {
+    const __m256i spread = _mm256_sllv_epi32(_mm256_set1_epi32(static_cast<int>(bits)),
+                                             _mm256_set_epi32(24, 25, 26, 27, 28, 29, 30, 31));
+    return {_mm256_and_ps(_mm256_castsi256_ps(spread), _mm256_set1_ps(-0.0f))};
+}
+
+TURBOQUANT_INLINE Ints load_codes(const std::uint8_t* p) noexcept {
+    return {_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)))};
+}
+TURBOQUANT_INLINE void store_bytes(std::uint8_t* p, Bytes a) noexcept {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), a.v);
+}
+
+// Up to 32 centroids are looked up in registers; more come from memory.
+template <int Bits>
+struct Centroids {
+    static constexpr int kTables = Bits <= 3 ? 1 : Bits <= 5 ? 1 << (Bits - 3) : 1;
+    __m256 table[kTables];
+    const float* memory;
+    TURBOQUANT_INLINE explicit Centroids(const float* centroids) noexcept : memory(centroids) {
+        TURBOQUANT_UNROLL
+        for (int i = 0; i < kTables; ++i) table[i] = _mm256_loadu_ps(centroids + 8 * i);
+    }
+    TURBOQUANT_INLINE Floats operator()(Ints codes) const noexcept {
+        if constexpr (Bits > 5) {
+            return {_mm256_i32gather_ps(memory, codes.v, 4)};
+        } else {
+            __m256 found[kTables];
+            TURBOQUANT_UNROLL
+            for (int i = 0; i < kTables; ++i) found[i] = _mm256_permutevar8x32_ps(table[i], codes.v);
+            int bit = 3;
+            TURBOQUANT_UNROLL
+            for (int count = kTables / 2; count > 0; count /= 2, ++bit) {
+                const __m256 upper = _mm256_castsi256_ps(_mm256_slli_epi32(codes.v, 31 - bit));
+                TURBOQUANT_UNROLL
+                for (int i = 0; i < count; ++i)
+                    found[i] = _mm256_blendv_ps(found[2 * i], found[2 * i + 1], upper);
+            }
+            return {found[0]};
+        }
+    }
+};
+
+// Cells of the magnitude; the offsets' low and high bytes come from two byte tables (Bits ≤ 4) or from memory.
+template <int Bits>
+struct Nearest {
+    __m256i low, high;
+    const CodebookTable* codebook;
+    TURBOQUANT_INLINE explicit Nearest(const CodebookTable& table) noexcept : codebook(&table) {
+        if constexpr (Bits <= 4) {
+            low = _mm256_broadcastsi128_si256(
+                _mm_load_si128(reinterpret_cast<const __m128i*>(table.offset_bytes[0])));
+            high = _mm256_broadcastsi128_si256(
+                _mm_load_si128(reinterpret_cast<const __m128i*>(table.offset_bytes[1])));
+        }
+    }
+    TURBOQUANT_INLINE __m256i offsets(__m256i m) const noexcept {
+        if constexpr (Bits <= 4) {
+            // The cell in the low byte of each word; bit 7 of the high byte makes its table entry zero.
+            const __m256i cell = _mm256_or_si256(_mm256_srli_epi16(m, 11), _mm256_set1_epi16(-0x8000));
+            return _mm256_or_si256(_mm256_shuffle_epi8(low, cell),
+                                   _mm256_slli_epi16(_mm256_shuffle_epi8(high, cell), 8));
+        } else {
+            alignas(32) std::uint16_t words[16];
+            _mm256_store_si256(reinterpret_cast<__m256i*>(words), _mm256_srli_epi16(m, 15 - Bits));
+            for (int i = 0; i < 16; ++i)
+                words[i] = static_cast<std::uint16_t>(codebook->magnitude_offsets[words[i]]);
+            return _mm256_load_si256(reinterpret_cast<const __m256i*>(words));
+        }
+    }
+    TURBOQUANT_INLINE __m256i words(__m256 a, __m256 b) const noexcept {
+        const __m256i y = _mm256_packs_epi32(_mm256_cvtps_epi32(a), _mm256_cvtps_epi32(b));
+        const __m256i m = _mm256_min_epu16(_mm256_abs_epi16(y), _mm256_set1_epi16(32767));
+        const __m256i k = _mm256_srli_epi16(_mm256_add_epi16(m, offsets(m)), 16 - Bits);
+        const __m256i upper_half = _mm256_or_si256(k, _mm256_set1_epi16(1 << (Bits - 1)));
+        return _mm256_xor_si256(upper_half, _mm256_srli_epi16(_mm256_srai_epi16(y, 15), 16 - Bits));
+    }
+    TURBOQUANT_INLINE Bytes operator()(const Floats (&y)[4]) const noexcept {
+        const __m256i mixed = _mm256_packus_epi16(words(y[0].v, y[1].v), words(y[2].v, y[3].v));
+        // The packs work within 128-bit lanes: dword 4·lane + register → dword 2·register + lane.
+        return {_mm256_permutevar8x32_epi32(mixed, _mm256_set_epi32(7, 3, 6, 2, 5, 1, 4, 0))};
+    }
+};
+
+template <int Bits>
+TURBOQUANT_INLINE void store_packed(std::uint8_t* out, Bytes codes) noexcept {
+    const __m256i v = codes.v;
+    if constexpr (Bits == 8) {
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), v);
+    } else if constexpr (Bits == 4) {
+        const __m256i pairs = _mm256_maddubs_epi16(v, _mm256_set1_epi16(0x1001));
+        const __m256i bytes = _mm256_permute4x64_epi64(_mm256_packus_epi16(pairs, pairs), 0x08);
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(out), _mm256_castsi256_si128(bytes));
+    } else if constexpr (Bits == 2) {
+        const __m256i pairs = _mm256_maddubs_epi16(v, _mm256_set1_epi16(0x0401));
+        const __m256i quads = _mm256_madd_epi16(pairs, _mm256_set1_epi32(0x00100001));
+        const __m256i gathered =
+            _mm256_shuffle_epi8(quads, _mm256_broadcastsi128_si256(_mm_set_epi32(-1, -1, -1, 0x0c080400)));
+        const std::uint32_t halves[2] = {static_cast<std::uint32_t>(_mm256_extract_epi32(gathered, 0)),
+                                         static_cast<std::uint32_t>(_mm256_extract_epi32(gathered, 4))};
+        std::memcpy(out, halves, 8);
+    } else if constexpr (Bits == 1) {
+        const std::uint32_t word = static_cast<std::uint32_t>(_mm256_movemask_epi8(_mm256_slli_epi16(v, 7)));
+        std::memcpy(out, &word, 4);
+    } else {
+        const __m256i low = _mm256_and_si256(v, _mm256_set1_epi16(0xff));
+        const __m256i pairs = _mm256_or_si256(low, _mm256_slli_epi16(_mm256_srli_epi16(v, 8), Bits));
+        const __m256i quads = _mm256_madd_epi16(pairs, _mm256_set1_epi32((1 << (2 * Bits + 16)) | 1));
+        const __m256i octets = _mm256_or_si256(_mm256_and_si256(quads, _mm256_set1_epi64x(0xffffffff)),
+                                               _mm256_slli_epi64(_mm256_srli_epi64(quads, 32), 4 * Bits));
+        alignas(32) std::uint64_t words[4];
+        _mm256_store_si256(reinterpret_cast<__m256i*>(words), octets);
+        pack_octets<Bits>(words, 4, out);
+    }
+}
+
+template <int Bits>
+struct Unpack {
+    __m256i bytes[2], shifts[2];
+    TURBOQUANT_INLINE Unpack() noexcept {
+        TURBOQUANT_UNROLL
+        for (int half = 0; half < 2; ++half) {
+            bytes[half] =
+                _mm256_loadu_si256(reinterpret_cast<const __m256i*>(kUnpackTable<Bits>.bytes + 32 * half));
+            shifts[half] =
+                _mm256_loadu_si256(reinterpret_cast<const __m256i*>(kUnpackTable<Bits>.shifts + 8 * half));
+        }
+    }
+    TURBOQUANT_INLINE void operator()(const std::uint8_t* group, Ints (&codes)[16 / kLanes]) const noexcept {
+        const __m256i source =
+            _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(group)));
+        TURBOQUANT_UNROLL
+        for (int half = 0; half < 2; ++half) {
+            const __m256i shifted = _mm256_srlv_epi32(_mm256_shuffle_epi8(source, bytes[half]), shifts[half]);
+            codes[half].v = _mm256_and_si256(shifted, _mm256_set1_epi32((1 << Bits) - 1));
+        }
+    }
+};

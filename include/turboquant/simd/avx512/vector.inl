@@ -1,0 +1,205 @@
+// AVX-512 (F, BW, DQ, VL): a vector is 16 floats. Included inside the avx512 regions of dispatch.hpp.
+// The operations and their contracts are listed in scalar/vector.inl.
+
+inline constexpr int kLanes = 16;
+inline constexpr bool kRegisterPaths = true;
+
+struct Floats {
+    __m512 v;
+};
+struct Ints {
+    __m512i v;
+};
+struct Bytes {
+    __m512i v;
+};
+
+TURBOQUANT_INLINE Floats load(const float* p) noexcept { return {_mm512_loadu_ps(p)}; }
+TURBOQUANT_INLINE void store(float* p, Floats a) noexcept { _mm512_storeu_ps(p, a.v); }
+TURBOQUANT_INLINE Floats broadcast(float x) noexcept { return {_mm512_set1_ps(x)}; }
+TURBOQUANT_INLINE Floats zero() noexcept { return {_mm512_setzero_ps()}; }
+TURBOQUANT_INLINE Floats add(Floats a, Floats b) noexcept { return {_mm512_add_ps(a.v, b.v)}; }
+TURBOQUANT_INLINE Floats sub(Floats a, Floats b) noexcept { return {_mm512_sub_ps(a.v, b.v)}; }
+TURBOQUANT_INLINE Floats mul(Floats a, Floats b) noexcept {
+    __m512 product = _mm512_mul_ps(a.v, b.v);
+    asm("" : "+v"(product));
+    return {product};
+}
+TURBOQUANT_INLINE Floats multiply_add(Floats a, Floats b, Floats c) noexcept {
+    return {_mm512_fmadd_ps(a.v, b.v, c.v)};
+}
+TURBOQUANT_INLINE Floats fused(Floats a, Floats b, Floats c) noexcept { return multiply_add(a, b, c); }
+TURBOQUANT_INLINE Floats fused_sub(Floats a, Floats b, Floats c) noexcept {
+    return {_mm512_fmsub_ps(a.v, b.v, c.v)};
+}
+TURBOQUANT_INLINE Floats flip(Floats a, Floats mask) noexcept {
+    return {_mm512_castsi512_ps(_mm512_xor_si512(_mm512_castps_si512(a.v), _mm512_castps_si512(mask.v)))};
+}
+TURBOQUANT_INLINE Floats keep(Floats a, Floats mask) noexcept {
+    return {_mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(a.v), _mm512_castps_si512(mask.v)))};
+}
+TURBOQUANT_INLINE Floats absolute(Floats a) noexcept { return {_mm512_abs_ps(a.v)}; }
+
+TURBOQUANT_INLINE Floats load_float16(const std::uint16_t* p) noexcept {
+    return {_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
+}
+TURBOQUANT_INLINE Floats load_bfloat16(const std::uint16_t* p) noexcept {
+    const __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+    return {_mm512_castsi512_ps(_mm512_slli_epi32(wide, 16))};
+}
+
+// Lane i and lane i^h become a+b and a−b: one shuffle, and one fused multiply-add whose product by ±1 is exact.
+TURBOQUANT_INLINE Floats hadamard_lanes(Floats a) noexcept {
+    const __m512 s1 = _mm512_castsi512_ps(_mm512_set1_epi64(static_cast<long long>(0xbf8000003f800000ull)));
+    const __m512 s2 = _mm512_set_ps(-1, -1, 1, 1, -1, -1, 1, 1, -1, -1, 1, 1, -1, -1, 1, 1);
+    const __m512 s4 = _mm512_set_ps(-1, -1, -1, -1, 1, 1, 1, 1, -1, -1, -1, -1, 1, 1, 1, 1);
+    const __m512 s8 = _mm512_set_ps(-1, -1, -1, -1, -1, -1, -1, -1, 1, 1, 1, 1, 1, 1, 1, 1);
+    __m512 v = a.v;
+    v = _mm512_fmadd_ps(v, s1, _mm512_permute_ps(v, 0xb1));
+    v = _mm512_fmadd_ps(v, s2, _mm512_permute_ps(v, 0x4e));
+    v = _mm512_fmadd_ps(v, s4, _mm512_shuffle_f32x4(v, v, 0xb1));
+    v = _mm512_fmadd_ps(v, s8, _mm512_shuffle_f32x4(v, v, 0x4e));
+    return {v};
+}
+
+TURBOQUANT_INLINE float reduce(const Floats (&sums)[32 / kLanes]) noexcept {
+    const __m512 a = _mm512_add_ps(sums[0].v, sums[1].v);
+    const __m256 b = _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
+    __m128 c = _mm_add_ps(_mm256_castps256_ps128(b), _mm256_extractf128_ps(b, 1));
+    c = _mm_add_ps(c, _mm_movehl_ps(c, c));
+    c = _mm_add_ss(c, _mm_movehdup_ps(c));
+    return _mm_cvtss_f32(c);
+}
+
+TURBOQUANT_INLINE std::uint32_t sign_bits(Floats a) noexcept {
+    return _cvtmask16_u32(_mm512_movepi32_mask(_mm512_castps_si512(a.v)));
+}
+TURBOQUANT_INLINE Floats sign_masks(std::uint32_t bits) noexcept {
+    return {
+        _mm512_castsi512_ps(_mm512_maskz_set1_epi32(_cvtu32_mask16(bits), static_cast<int>(0x80000000u)))};
+}
+
+TURBOQUANT_INLINE Ints load_codes(const std::uint8_t* p) noexcept {
+    return {_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
+}
+TURBOQUANT_INLINE void store_bytes(std::uint8_t* p, Bytes a) noexcept { _mm512_storeu_si512(p, a.v); }
+
+template <int Bits>
+struct Centroids {
+    static constexpr int kTables = Bits <= 4 ? 1 : 1 << (Bits - 4);
+    __m512 table[kTables];
+    TURBOQUANT_INLINE explicit Centroids(const float* centroids) noexcept {
+        TURBOQUANT_UNROLL
+        for (int i = 0; i < kTables; ++i) table[i] = _mm512_loadu_ps(centroids + 16 * i);
+    }
+    TURBOQUANT_INLINE Floats operator()(Ints codes) const noexcept {
+        if constexpr (Bits <= 4) {
+            return {_mm512_permutexvar_ps(codes.v, table[0])};
+        } else {
+            __m512 found[kTables / 2];
+            TURBOQUANT_UNROLL
+            for (int i = 0; i < kTables / 2; ++i)
+                found[i] = _mm512_permutex2var_ps(table[2 * i], codes.v, table[2 * i + 1]);
+            int bit = 5;
+            TURBOQUANT_UNROLL
+            for (int count = kTables / 4; count > 0; count /= 2, ++bit) {
+                const __mmask16 upper = _mm512_test_epi32_mask(codes.v, _mm512_set1_epi32(1 << bit));
+                TURBOQUANT_UNROLL
+                for (int i = 0; i < count; ++i)
+                    found[i] = _mm512_mask_mov_ps(found[2 * i], upper, found[2 * i + 1]);
+            }
+            return {found[0]};
+        }
+    }
+};
+
+template <int Bits>
+struct Nearest {
+    static constexpr int kTables = Bits <= 5 ? 1 : 1 << (Bits - 5);
+    __m512i table[kTables];
+    TURBOQUANT_INLINE explicit Nearest(const CodebookTable& codebook) noexcept {
+        const std::int16_t* offsets = Bits <= 4 ? codebook.signed_offsets : codebook.magnitude_offsets;
+        TURBOQUANT_UNROLL
+        for (int i = 0; i < kTables; ++i) table[i] = _mm512_loadu_si512(offsets + 32 * i);
+    }
+    TURBOQUANT_INLINE __m512i words(__m512 a, __m512 b) const noexcept {
+        const __m512i y = _mm512_packs_epi32(_mm512_cvtps_epi32(a), _mm512_cvtps_epi32(b));
+        if constexpr (Bits <= 4) {
+            const __m512i offset = _mm512_permutexvar_epi16(_mm512_srli_epi16(y, 11), table[0]);
+            return _mm512_srli_epi16(_mm512_add_epi16(y, offset), 16 - Bits);
+        } else {
+            const __m512i m = _mm512_min_epu16(_mm512_abs_epi16(y), _mm512_set1_epi16(32767));
+            const __m512i cell = _mm512_srli_epi16(m, 15 - Bits);
+            __m512i offset;
+            if constexpr (Bits == 5) {
+                offset = _mm512_permutexvar_epi16(cell, table[0]);
+            } else {
+                __m512i found[kTables / 2];
+                TURBOQUANT_UNROLL
+                for (int i = 0; i < kTables / 2; ++i)
+                    found[i] = _mm512_permutex2var_epi16(table[2 * i], cell, table[2 * i + 1]);
+                int bit = 6;
+                TURBOQUANT_UNROLL
+                for (int count = kTables / 4; count > 0; count /= 2, ++bit) {
+                    const __mmask32 upper =
+                        _mm512_test_epi16_mask(cell, _mm512_set1_epi16(static_cast<short>(1 << bit)));
+                    TURBOQUANT_UNROLL
+                    for (int i = 0; i < count; ++i)
+                        found[i] = _mm512_mask_mov_epi16(found[2 * i], upper, found[2 * i + 1]);
+                }
+                offset = found[0];
+            }
+            const __m512i k = _mm512_srli_epi16(_mm512_add_epi16(m, offset), 16 - Bits);
+            const __m512i upper_half = _mm512_or_si512(k, _mm512_set1_epi16(1 << (Bits - 1)));
+            return _mm512_xor_si512(upper_half, _mm512_srli_epi16(_mm512_srai_epi16(y, 15), 16 - Bits));
+        }
+    }
+    TURBOQUANT_INLINE Bytes operator()(const Floats (&y)[4]) const noexcept {
+        const __m512i mixed = _mm512_packus_epi16(words(y[0].v, y[1].v), words(y[2].v, y[3].v));
+        // The packs work within 128-bit lanes: dword 4·lane + register → dword 4·register + lane.
+        const __m512i natural = _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);
+        return {_mm512_permutexvar_epi32(natural, mixed)};
+    }
+};
+
+template <int Bits>
+TURBOQUANT_INLINE void store_packed(std::uint8_t* out, Bytes codes) noexcept {
+    const __m512i v = codes.v;
+    if constexpr (Bits == 8) {
+        _mm512_storeu_si512(out, v);
+    } else if constexpr (Bits == 4) {
+        const __m512i pairs = _mm512_maddubs_epi16(v, _mm512_set1_epi16(0x1001));
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), _mm512_cvtepi16_epi8(pairs));
+    } else if constexpr (Bits == 2) {
+        const __m512i pairs = _mm512_maddubs_epi16(v, _mm512_set1_epi16(0x0401));
+        const __m512i quads = _mm512_madd_epi16(pairs, _mm512_set1_epi32(0x00100001));
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(out), _mm512_cvtepi32_epi8(quads));
+    } else if constexpr (Bits == 1) {
+        const std::uint64_t word = _cvtmask64_u64(_mm512_test_epi8_mask(v, v));
+        std::memcpy(out, &word, 8);
+    } else {
+        const __m512i low = _mm512_and_si512(v, _mm512_set1_epi16(0xff));
+        const __m512i pairs = _mm512_or_si512(low, _mm512_slli_epi16(_mm512_srli_epi16(v, 8), Bits));
+        const __m512i quads = _mm512_madd_epi16(pairs, _mm512_set1_epi32((1 << (2 * Bits + 16)) | 1));
+        const __m512i octets = _mm512_or_si512(_mm512_and_si512(quads, _mm512_set1_epi64(0xffffffff)),
+                                               _mm512_slli_epi64(_mm512_srli_epi64(quads, 32), 4 * Bits));
+        alignas(64) std::uint64_t words[8];
+        _mm512_store_si512(words, octets);
+        pack_octets<Bits>(words, 8, out);
+    }
+}
+
+// 16 codes from 2·Bits bytes: each lane takes the two bytes that hold its code, shifts and masks.
+template <int Bits>
+struct Unpack {
+    __m512i bytes, shifts;
+    TURBOQUANT_INLINE Unpack() noexcept
+        : bytes(_mm512_loadu_si512(kUnpackTable<Bits>.bytes)),
+          shifts(_mm512_loadu_si512(kUnpackTable<Bits>.shifts)) {}
+    TURBOQUANT_INLINE void operator()(const std::uint8_t* group, Ints (&codes)[16 / kLanes]) const noexcept {
+        const __m512i source =
+            _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(group)));
+        const __m512i shifted = _mm512_srlv_epi32(_mm512_shuffle_epi8(source, bytes), shifts);
+        codes[0].v = _mm512_and_si512(shifted, _mm512_set1_epi32((1 << Bits) - 1));
+    }
+};

@@ -1,0 +1,8 @@
+// The kernels, each file after those it builds on. Included once per target, after its vector.inl.
+// clang-format off
+#include "turboquant/simd/kernels/rotation.inl"
+#include "turboquant/simd/kernels/input.inl"
+#include "turboquant/simd/kernels/encode.inl"
+#include "turboquant/simd/kernels/encode_batch.inl"
+#include "turboquant/simd/kernels/decode.inl"
+// clang-format on

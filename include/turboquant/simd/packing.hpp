@@ -1,0 +1,62 @@
+// The packed form of indices: code j occupies bits [b·j, b·j + b) of the record, least significant bit first within
+// each byte. Sixteen codes fill 2·b whole bytes, which is the unit that kernels read and write.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#include "turboquant/config.hpp"
+
+TURBOQUANT_NAMESPACE_BEGIN
+namespace simd {
+
+// For the 32-bit lane of code j: the two bytes of a 16-byte source that hold the code, and the shift that brings it down.
+template <int Bits>
+struct UnpackTable {
+    alignas(64) std::uint8_t bytes[64];
+    alignas(64) std::uint32_t shifts[16];
+};
+
+template <int Bits>
+constexpr UnpackTable<Bits> make_unpack_table() noexcept {
+    UnpackTable<Bits> table{};
+    for (int j = 0; j < 16; ++j) {
+        const int first = j * Bits / 8;
+        table.bytes[4 * j] = static_cast<std::uint8_t>(first);
+        table.bytes[4 * j + 1] = static_cast<std::uint8_t>(first + 1 < 2 * Bits ? first + 1 : 0x80);
+        table.bytes[4 * j + 2] = 0x80;  // a byte index with bit 7 set reads as zero
+        table.bytes[4 * j + 3] = 0x80;
+        table.shifts[j] = static_cast<std::uint32_t>(j * Bits % 8);
+    }
+    return table;
+}
+
+template <int Bits>
+inline constexpr UnpackTable<Bits> kUnpackTable = make_unpack_table<Bits>();
+
+// `count` words of 8·Bits bits each, written one after another as Bits bytes each.
+template <int Bits>
+TURBOQUANT_INLINE void pack_octets(const std::uint64_t* words, int count, std::uint8_t* out) noexcept {
+    for (int i = 0; i < count; ++i) std::memcpy(out + Bits * i, words + i, Bits);
+}
+
+// Codes 8 at a time, one byte each, to the packed form.
+template <int Bits>
+TURBOQUANT_INLINE void pack_bytes(const std::uint8_t* codes, int octets, std::uint8_t* out) noexcept {
+    for (int i = 0; i < octets; ++i) {
+        std::uint64_t word = 0;
+        for (int j = 0; j < 8; ++j) word |= static_cast<std::uint64_t>(codes[8 * i + j]) << (Bits * j);
+        pack_octets<Bits>(&word, 1, out + Bits * i);
+    }
+}
+
+// Code j of a packed record.
+TURBOQUANT_INLINE std::uint32_t unpack_code(const std::uint8_t* packed, int bits, std::ptrdiff_t j) noexcept {
+    const std::ptrdiff_t bit = j * bits;
+    std::uint32_t word = packed[bit >> 3];
+    if ((bit & 7) + bits > 8) word |= static_cast<std::uint32_t>(packed[(bit >> 3) + 1]) << 8;
+    return (word >> (bit & 7)) & ((1u << bits) - 1u);
+}
+
+}  // namespace simd
+TURBOQUANT_NAMESPACE_END
