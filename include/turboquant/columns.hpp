@@ -1,0 +1,104 @@
+// The view of an Eigen argument that kernels get: a pointer, an element type and a stride.
+#pragma once
+
+#include <string>
+#include <type_traits>
+
+#include <Eigen/Core>
+
+#include "turboquant/config.hpp"
+#include "turboquant/simd/plan.hpp"
+
+TURBOQUANT_NAMESPACE_BEGIN
+namespace detail {
+
+template <class Scalar>
+struct InputTypeOf {
+    static_assert(std::is_same_v<Scalar, float> || std::is_same_v<Scalar, Eigen::half> ||
+                      std::is_same_v<Scalar, Eigen::bfloat16>,
+                  "turboquant: input elements must be float, Eigen::half or Eigen::bfloat16; "
+                  "convert others with .cast<float>()");
+    static constexpr simd::InputType value = std::is_same_v<Scalar, Eigen::half> ? simd::InputType::float16
+                                             : std::is_same_v<Scalar, Eigen::bfloat16>
+                                                 ? simd::InputType::bfloat16
+                                                 : simd::InputType::float32;
+};
+
+// The columns of an expression. Memory with inner stride 1 is used where it lies; anything else is evaluated once into
+// a matrix that lives as long as this object.
+template <class X>
+class Columns {
+    using Scalar = typename X::Scalar;
+    static constexpr simd::InputType kType = InputTypeOf<Scalar>::value;
+    using Plain = Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic>;
+
+public:
+    explicit Columns(const X& x) : ref_(x) {}
+    simd::InputColumns input() const noexcept {
+        return {ref_.data(), kType, static_cast<std::ptrdiff_t>(ref_.outerStride()),
+                static_cast<std::ptrdiff_t>(ref_.cols())};
+    }
+
+private:
+    Eigen::Ref<const Plain, 0, Eigen::OuterStride<>> ref_;
+};
+
+[[noreturn]] TURBOQUANT_COLD inline void throw_wrong_rows(const std::string& where, Index expected,
+                                                          Index rows) {
+    throw_invalid_argument(where + ": expected vectors of dimension " + std::to_string(expected) +
+                           ", one per column, but the argument has " + std::to_string(rows) + " rows");
+}
+
+inline void check_rows(const char* where, Index expected, Index rows) {
+    if (rows != expected) throw_wrong_rows(where, expected, rows);
+}
+
+[[noreturn]] TURBOQUANT_COLD inline void throw_wrong_output(const std::string& where, Index rows, Index cols,
+                                                            Index given_rows, Index given_cols) {
+    throw_invalid_argument(where + ": the output must be " + std::to_string(rows) + " × " +
+                           std::to_string(cols) + ", but is " + std::to_string(given_rows) + " × " +
+                           std::to_string(given_cols));
+}
+
+[[noreturn]] TURBOQUANT_COLD inline void throw_not_finite(const std::string& where, const char* what,
+                                                          Index column) {
+    throw_invalid_argument(where + ": column " + std::to_string(column) + " of the " + what +
+                           " holds a NaN or an infinity");
+}
+
+// The dimension, checked against a fixed Dim.
+template <int Dim>
+int checked_dim(const char* type, Index dim) {
+    static_assert(Dim >= 1 || Dim == Eigen::Dynamic,
+                  "turboquant: Dim must be at least 1, or Eigen::Dynamic for a dimension known at run time");
+    if (Dim != Eigen::Dynamic && dim != Dim)
+        throw_invalid_argument(std::string(type) + ": the dimension is fixed at " + std::to_string(Dim) +
+                               " by the template, but the constructor was given " + std::to_string(dim));
+    if (dim < 1 || dim > (Index{1} << 24))
+        throw_invalid_argument(std::string(type) + ": the dimension must be between 1 and 2^24, but is " +
+                               std::to_string(dim));
+    return static_cast<int>(dim);
+}
+
+// Work memory of a call: on the stack up to 128 KiB (any d up to about 8192), from the heap beyond.
+template <class Body>
+TURBOQUANT_NOINLINE auto with_large_stack(Body&& body) {
+    alignas(64) float memory[32768];
+    return body(static_cast<float*>(memory));
+}
+template <class Body>
+TURBOQUANT_NOINLINE auto with_small_stack(Body&& body) {
+    alignas(64) float memory[4096];
+    return body(static_cast<float*>(memory));
+}
+template <class Body>
+auto with_scratch(std::ptrdiff_t floats, Body&& body) {
+    if (floats <= 4096) return with_small_stack(body);
+    if (floats <= 32768) return with_large_stack(body);
+    Eigen::VectorXf memory(floats + 16);
+    const auto address = reinterpret_cast<std::uintptr_t>(memory.data());
+    return body(memory.data() + (64 - address % 64) % 64 / sizeof(float));
+}
+
+}  // namespace detail
+TURBOQUANT_NAMESPACE_END

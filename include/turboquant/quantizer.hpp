@@ -1,0 +1,345 @@
+// The interface that all quantizers share, written once over the kernels.
+//
+// MseQuantizer, ResidualSignQuantizer and TurboQuantizer derive from QuantizerInterface; is_quantizer_v states the
+// requirements for any other type that wants to stand beside them.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdio>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include "turboquant/codes.hpp"
+#include "turboquant/columns.hpp"
+#include "turboquant/config.hpp"
+#include "turboquant/rotation.hpp"
+#include "turboquant/simd/dispatch.hpp"
+
+TURBOQUANT_NAMESPACE_BEGIN
+
+// The Quantizer requirements (design notes of each member: QuantizerInterface below).
+template <class Q, class = void>
+struct is_quantizer : std::false_type {};
+template <class Q>
+struct is_quantizer<
+    Q, std::void_t<decltype(Index(std::declval<const Q&>().dim())),
+                   decltype(double(std::declval<const Q&>().bits_per_coordinate())),
+                   decltype(std::size_t(std::declval<const Q&>().bytes_per_vector())),
+                   decltype(Codes(std::declval<const Q&>().encode(std::declval<const Eigen::MatrixXf&>()))),
+                   decltype(std::declval<const Q&>().encode(std::declval<const Eigen::MatrixXf&>(),
+                                                            std::declval<Codes&>())),
+                   decltype(std::declval<const Q&>().append(std::declval<const Eigen::MatrixXf&>(),
+                                                            std::declval<Codes&>())),
+                   decltype(Eigen::MatrixXf(std::declval<const Q&>().decode(std::declval<CodesView>()))),
+                   decltype(std::declval<const Q&>().decode(std::declval<CodesView>(),
+                                                            std::declval<Eigen::Ref<Eigen::MatrixXf>>())),
+                   decltype(Eigen::MatrixXf(std::declval<const Q&>().inner_products(
+                       std::declval<CodesView>(), std::declval<const Eigen::MatrixXf&>()))),
+                   decltype(Eigen::MatrixXf(std::declval<const Q&>().inner_products(
+                       std::declval<CodesView>(), std::declval<Positions>(),
+                       std::declval<const Eigen::MatrixXf&>()))),
+                   decltype(Eigen::MatrixXf(std::declval<const Q&>().squared_distances(
+                       std::declval<CodesView>(), std::declval<const Eigen::MatrixXf&>()))),
+                   decltype(Eigen::MatrixXf(std::declval<const Q&>().code_products(
+                       std::declval<CodesView>(), std::declval<CodesView>())))>> : std::true_type {};
+template <class Q>
+inline constexpr bool is_quantizer_v = is_quantizer<Q>::value;
+
+// d: the dimension, n: number of vectors, m: number of queries. Vectors are columns; elements are float, Eigen::half or
+// Eigen::bfloat16. Const calls are safe from many threads at once. Every call throws std::invalid_argument, naming what
+// was expected and what came, when sizes do not fit, when codes are another quantizer's, or when a column holds a NaN
+// or an infinity.
+template <class Derived, int Dim, int IndexBits, bool HasSketch>
+class QuantizerInterface {
+public:
+    using Decoded = Eigen::Matrix<float, Dim, Eigen::Dynamic>;
+
+    Index dim() const noexcept { return id_.dim; }
+    std::uint64_t seed() const noexcept { return id_.seed; }
+
+    // What is stored per vector, scales included.
+    std::size_t bytes_per_vector() const noexcept { return plan_.record_bytes(); }
+    // What is stored per coordinate, scales included: 8·bytes_per_vector()/d.
+    double bits_per_coordinate() const noexcept {
+        return 8.0 * static_cast<double>(bytes_per_vector()) / static_cast<double>(dim());
+    }
+
+    const CodecId& id() const noexcept { return id_; }
+    std::uint64_t fingerprint() const noexcept { return id_.fingerprint(); }
+
+    // A view of `size` of this quantizer's records that lie in memory of the caller.
+    CodesView view(const void* data, Index size) const noexcept {
+        return CodesView(data, size, bytes_per_vector(), id_);
+    }
+
+    // Codes of the columns of x (Dim × n). O(d log d) a vector. Throws when a scale overflows its type, naming the
+    // column and the norm.
+    template <class X>
+    Codes encode(const Eigen::MatrixBase<X>& x) const {
+        Codes codes;
+        encode(x, codes);
+        return codes;
+    }
+
+    // The same into `out`, replacing what it held and reusing its memory: allocates nothing when the codes fit. If it
+    // throws, `out` is as it was.
+    template <class X>
+    void encode(const Eigen::MatrixBase<X>& x, Codes& out) const {
+        const detail::Columns<X> columns(x.derived());
+        check_input("encode", x.rows(), out.view());
+        encode_columns(columns.input(), out, /*keep=*/false);
+    }
+
+    // Adds the codes of the columns of x after those in `codes`. If it throws, `codes` is as it was.
+    template <class X>
+    void append(const Eigen::MatrixBase<X>& x, Codes& codes) const {
+        const detail::Columns<X> columns(x.derived());
+        check_input("append", x.rows(), codes.view());
+        encode_columns(columns.input(), codes, /*keep=*/true);
+    }
+
+    // The vectors that the codes stand for, Dim × n. O(d log d) a vector.
+    Decoded decode(CodesView codes) const {
+        Decoded out(dim(), codes.size());
+        decode_into("decode", codes, out.data(),
+                    dim());  // outerStride() is not the column's for a fixed Dim of 1
+        return out;
+    }
+    // The same into the caller's memory (Dim × n); allocates nothing.
+    void decode(CodesView codes, Eigen::Ref<Eigen::MatrixXf> out) const {
+        check_output("decode", dim(), codes.size(), out);
+        decode_into("decode", codes, out.data(), out.outerStride());
+    }
+
+    // Estimates of <x_i, q_j>, n × m, from the codes: queries are rotated once, codes are never rotated back.
+    template <class Q>
+    Eigen::MatrixXf inner_products(CodesView codes, const Eigen::MatrixBase<Q>& queries) const {
+        Eigen::MatrixXf out(codes.size(), queries.cols());
+        score<kInnerProducts>(codes, nullptr, queries, out);
+        return out;
+    }
+    template <class Q>
+    void inner_products(CodesView codes, const Eigen::MatrixBase<Q>& queries,
+                        Eigen::Ref<Eigen::MatrixXf> out) const {
+        score<kInnerProducts>(codes, nullptr, queries, out);
+    }
+    // The same for the records at `positions` alone, positions.size() × m.
+    template <class Q>
+    Eigen::MatrixXf inner_products(CodesView codes, Positions positions,
+                                   const Eigen::MatrixBase<Q>& queries) const {
+        Eigen::MatrixXf out(positions.size(), queries.cols());
+        score<kInnerProducts>(codes, &positions, queries, out);
+        return out;
+    }
+    template <class Q>
+    void inner_products(CodesView codes, Positions positions, const Eigen::MatrixBase<Q>& queries,
+                        Eigen::Ref<Eigen::MatrixXf> out) const {
+        score<kInnerProducts>(codes, &positions, queries, out);
+    }
+
+    // ‖q_j − x̂_i‖², n × m, with x̂ the decoded vector: computed without decoding, and without cancellation.
+    template <class Q>
+    Eigen::MatrixXf squared_distances(CodesView codes, const Eigen::MatrixBase<Q>& queries) const {
+        Eigen::MatrixXf out(codes.size(), queries.cols());
+        score<kSquaredDistances>(codes, nullptr, queries, out);
+        return out;
+    }
+    template <class Q>
+    void squared_distances(CodesView codes, const Eigen::MatrixBase<Q>& queries,
+                           Eigen::Ref<Eigen::MatrixXf> out) const {
+        score<kSquaredDistances>(codes, nullptr, queries, out);
+    }
+    template <class Q>
+    Eigen::MatrixXf squared_distances(CodesView codes, Positions positions,
+                                      const Eigen::MatrixBase<Q>& queries) const {
+        Eigen::MatrixXf out(positions.size(), queries.cols());
+        score<kSquaredDistances>(codes, &positions, queries, out);
+        return out;
+    }
+    template <class Q>
+    void squared_distances(CodesView codes, Positions positions, const Eigen::MatrixBase<Q>& queries,
+                           Eigen::Ref<Eigen::MatrixXf> out) const {
+        score<kSquaredDistances>(codes, &positions, queries, out);
+    }
+
+    // <x̂_i, x̂_j> of the decoded vectors of two sets of codes, a.size() × b.size(): what building a graph needs.
+    Eigen::MatrixXf code_products(CodesView a, CodesView b) const {
+        Eigen::MatrixXf out(a.size(), b.size());
+        code_products(a, b, out);
+        return out;
+    }
+    void code_products(CodesView a, CodesView b, Eigen::Ref<Eigen::MatrixXf> out) const {
+        check_codes("code_products", a);
+        check_codes("code_products", b);
+        check_output("code_products", a.size(), b.size(), out);
+        const auto kernel = TURBOQUANT_KERNEL(template code_products<IndexBits, HasSketch>);
+        detail::with_scratch(8 * simd::padded(dim()), [&](float* scratch) {
+            const simd::FloatingPointGuard guard;
+            kernel(plan_, records(a, nullptr), records(b, nullptr), out.data(), out.outerStride(), scratch);
+        });
+    }
+
+    // For kernels and containers built on quantizers.
+    const simd::CodecPlan& plan() const noexcept { return plan_; }
+
+protected:
+    QuantizerInterface(const CodecId& id, const simd::CodecPlan& plan) noexcept : id_(id), plan_(plan) {
+        plan_.complete();
+    }
+    ~QuantizerInterface() = default;
+    QuantizerInterface(const QuantizerInterface&) = default;
+    QuantizerInterface(QuantizerInterface&&) = default;
+    QuantizerInterface& operator=(const QuantizerInterface&) = default;
+    QuantizerInterface& operator=(QuantizerInterface&&) = default;
+
+    CodecId id_;
+    simd::CodecPlan plan_;
+
+private:
+    enum Score { kInnerProducts, kSquaredDistances };
+
+    static std::string where(const char* call) { return std::string(Derived::kName) + "::" + call; }
+
+    void check_input(const char* call, Index rows, const CodesView& codes) const {
+        if (rows != dim()) detail::throw_wrong_rows(where(call), dim(), rows);
+        check_codes(call, codes);
+    }
+
+    void check_codes(const char* call, const CodesView& codes) const {
+        if (codes.id().kind == QuantizerKind::none && codes.size() == 0) return;
+        if (codes.id() != id_)
+            detail::throw_invalid_argument(where(call) + ": the codes were made by " +
+                                           codes.id().description() + ", but this is " + id_.description());
+    }
+
+    void check_positions(const char* call, const CodesView& codes, const Positions* positions) const {
+        if (positions == nullptr) return;
+        for (Index i = 0; i < positions->size(); ++i) {
+            const Index position = positions->data()[i];
+            if (position < 0 || position >= codes.size())
+                detail::throw_invalid_argument(where(call) + ": position " + std::to_string(position) +
+                                               " was asked for, but there are " +
+                                               std::to_string(codes.size()) + " codes");
+        }
+    }
+
+    void check_output(const char* call, Index rows, Index cols,
+                      const Eigen::Ref<Eigen::MatrixXf>& out) const {
+        if (out.rows() != rows || out.cols() != cols)
+            detail::throw_wrong_output(where(call), rows, cols, out.rows(), out.cols());
+    }
+
+    static simd::RecordRange records(const CodesView& codes, const Positions* positions) noexcept {
+        return {codes.data(), codes.bytes_per_vector(), positions ? positions->data() : nullptr,
+                positions ? positions->size() : codes.size(), codes.data() + codes.bytes()};
+    }
+
+    void encode_columns(const simd::InputColumns& in, Codes& codes, bool keep) const {
+        const auto kernel = TURBOQUANT_KERNEL(template encode<IndexBits, HasSketch, Dim>);
+        const char* call = keep ? "append" : "encode";
+        const Index before = keep ? codes.size() : 0, after = before + in.count;
+        const std::size_t stride = bytes_per_vector();
+        detail::with_scratch(4 * simd::padded(dim()), [&](float* scratch) {
+            const simd::FloatingPointGuard guard;
+            // Where records are about to be overwritten, be sure first that none of the new ones fails.
+            auto* trial = reinterpret_cast<std::uint8_t*>(scratch + 3 * simd::padded(dim()));
+            if (!keep && !codes.empty())
+                check_encoded(call, TURBOQUANT_KERNEL(template try_encode<IndexBits, HasSketch>)(
+                                        plan_, in, trial, scratch));
+            std::uint8_t* out = codes.room(stride, after) + static_cast<std::size_t>(before) * stride;
+            check_encoded(call, kernel(plan_, in, out, scratch));
+            codes.commit(id_, stride, after);
+        });
+    }
+
+    void decode_into(const char* call, const CodesView& codes, float* out, std::ptrdiff_t stride) const {
+        check_codes(call, codes);
+        const auto kernel = TURBOQUANT_KERNEL(template decode<IndexBits, HasSketch, Dim>);
+        detail::with_scratch(3 * simd::padded(dim()), [&](float* scratch) {
+            const simd::FloatingPointGuard guard;
+            kernel(plan_, records(codes, nullptr), out, stride, scratch);
+        });
+    }
+
+    // Scores of one kind, queries in blocks that fit the stack: nothing is allocated.
+    template <Score Kind, class Q>
+    void score(const CodesView& codes, const Positions* positions, const Eigen::MatrixBase<Q>& queries,
+               Eigen::Ref<Eigen::MatrixXf> out) const {
+        const char* call = Kind == kInnerProducts ? "inner_products" : "squared_distances";
+        if (queries.rows() != dim()) detail::throw_wrong_rows(where(call), dim(), queries.rows());
+        check_codes(call, codes);
+        check_positions(call, codes, positions);
+        const detail::Columns<Q> columns(queries.derived());
+        score_columns<Kind>(call, records(codes, positions), columns.input(), out);
+    }
+
+    template <Score Kind>
+    void score_columns(const char* call, const simd::RecordRange& range, simd::InputColumns queries,
+                       Eigen::Ref<Eigen::MatrixXf>& out) const {
+        check_output(call, range.count, queries.count, out);
+        const auto kernel = score_kernel<Kind>();
+        const std::ptrdiff_t part = simd::padded(dim());
+        const std::ptrdiff_t row = Kind == kInnerProducts && IndexBits > 0 && plan_.sketch ? 2 * part : part;
+        const std::ptrdiff_t block = std::clamp<std::ptrdiff_t>(16384 / row, 1, 64);
+        const std::ptrdiff_t element = queries.type == simd::InputType::float32 ? 4 : 2;
+        detail::with_scratch(
+            3 * part + std::min<std::ptrdiff_t>(block, queries.count) * row, [&](float* scratch) {
+                float* rows = scratch + 3 * part;
+                simd::InputColumns some = queries;
+                for (std::ptrdiff_t first = 0; first < queries.count; first += block) {
+                    some.data =
+                        static_cast<const std::uint8_t*>(queries.data) + first * queries.stride * element;
+                    some.count = std::min(block, queries.count - first);
+                    const simd::FloatingPointGuard guard;
+                    const Index bad = prepare_queries<Kind>(some, rows, row, scratch);
+                    if (bad >= 0)
+                        detail::throw_not_finite(where(call), "queries", static_cast<Index>(first) + bad);
+                    kernel(plan_, range, rows, row, some.count, out.data() + first * out.outerStride(),
+                           out.outerStride(), scratch);
+                }
+            });
+    }
+
+    template <Score Kind>
+    static auto score_kernel() {
+        if constexpr (Kind == kInnerProducts)
+            return TURBOQUANT_KERNEL(template inner_products<IndexBits, HasSketch>);
+        else
+            return TURBOQUANT_KERNEL(template squared_distances<IndexBits, HasSketch>);
+    }
+
+    // Rows of Πq, then of SΠq where signs will be scored (S q for a pure sketch), zeros up to the padded length.
+    template <Score Kind>
+    Index prepare_queries(const simd::InputColumns& queries, float* rows, std::ptrdiff_t row,
+                          float* scratch) const {
+        std::fill(rows, rows + queries.count * row, 0.0f);
+        const auto rotate = TURBOQUANT_KERNEL(rotate_columns);
+        if constexpr (IndexBits == 0) {
+            if (Kind == kInnerProducts)
+                return static_cast<Index>(rotate(*plan_.sketch, false, queries, rows, row, scratch));
+            return static_cast<Index>(TURBOQUANT_KERNEL(copy_columns)(plan_.dim, queries, rows, row));
+        } else {
+            const auto bad = static_cast<Index>(rotate(*plan_.rotation, false, queries, rows, row, scratch));
+            if (Kind == kInnerProducts && plan_.sketch != nullptr) {
+                const simd::InputColumns rotated{rows, simd::InputType::float32, row, queries.count};
+                rotate(*plan_.sketch, false, rotated, rows + simd::padded(dim()), row, scratch);
+            }
+            return bad;
+        }
+    }
+
+    void check_encoded(const char* call, const simd::EncodeResult& result) const {
+        if (result.error == simd::EncodeError::none) return;
+        const std::string column = where(call) + ": column " + std::to_string(result.encoded);
+        if (result.error == simd::EncodeError::not_finite)
+            detail::throw_invalid_argument(column + " holds a NaN or an infinity; nothing was stored");
+        char norm[32];
+        std::snprintf(norm, sizeof norm, "%.6g", result.norm);
+        detail::throw_invalid_argument(column + " has norm " + norm +
+                                       ", too large for the type of the stored scale; nothing was stored");
+    }
+};
+
+TURBOQUANT_NAMESPACE_END

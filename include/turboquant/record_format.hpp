@@ -1,0 +1,358 @@
+// The bytes of saved codes (serialization.hpp reads and writes them): header, payload, checksums.
+//
+// One record, unsigned little-endian integers, offset and length from its start:
+//
+//     0   8  89 54 51 43 0D 0A 1A 0A                           48   8  seed
+//     8   4  format version, 1                                 56   8  n, the number of vectors
+//    12   4  bytes of the header, 128                          64   8  bytes per vector
+//    16   4  quantizer: 1 Mse, 2 ResidualSign, 3 Turbo         72   8  CodecId::fingerprint()
+//    20   4  dimension                                         80   8  bytes of the whole record
+//    24   4  bits                                              88  32  zeros
+//    28   4  scale rule: 0 norm, 1 unbiased, 2 least squares  120   8  checksum of bytes 0 … 119
+//    32   4  scale type: 0 float, 1 half, 2 bfloat16          128      payload: n vectors as in codes.hpp
+//    36   4  rotation: 0 hadamard, 1 haar                           8  for each block of the payload, its checksum
+//    40   4  sketch: 0 orthogonal, 1 gaussian                       8  checksum of bytes 0 … 119, then those checksums
+//    44   4  bytes of a block, 65536 (the last is shorter)             zeros up to a multiple of 64 bytes
+//
+// Checksums are CRC-64/XZ: every single flipped bit, and every burst of up to 64 bits, is detected for certain; other
+// damage is missed with probability 2^-64. Every byte is covered by a checksum or must be zero.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include "turboquant/codes.hpp"
+#include "turboquant/config.hpp"
+#include "turboquant/mse_quantizer.hpp"
+
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "TurboQuant's codes hold little-endian numbers: big-endian machines are not supported."
+#endif
+
+TURBOQUANT_NAMESPACE_BEGIN
+namespace detail {
+
+static_assert(int(QuantizerKind::mse) == 1 && int(QuantizerKind::residual_sign) == 2 &&
+                  int(QuantizerKind::turbo) == 3 && int(ScaleRule::norm) == 0 &&
+                  int(ScaleRule::unbiased) == 1 && int(ScaleRule::least_squares) == 2 &&
+                  int(simd::ScaleType::float32) == 0 && int(simd::ScaleType::float16) == 1 &&
+                  int(simd::ScaleType::bfloat16) == 2 && int(RotationKind::hadamard) == 0 &&
+                  int(RotationKind::haar) == 1 && int(SketchKind::orthogonal) == 0 &&
+                  int(SketchKind::gaussian) == 1,
+              "turboquant: these numbers are part of the file format");
+
+inline constexpr std::uint8_t kMagic[8] = {0x89, 'T', 'Q', 'C', '\r', '\n', 0x1A, '\n'};
+inline constexpr std::uint32_t kFormatVersion = 1;
+inline constexpr std::size_t kHeaderBytes = 128, kBlockBytes = 65536;
+inline constexpr int kLargestDim = 1 << 24;
+// Dense matrices take 8·d² bytes, which a file of a few bytes could ask for: 2 GiB at most.
+inline constexpr int kLargestDenseDim = 1 << 14;
+
+// --- Checksum ------------------------------------------------------------------------------------------------------
+
+// CRC-64/XZ: polynomial 0x42F0E1EBA9EA3693 (ECMA-182, annex B), here bit-reversed; register and result inverted. Its
+// value for "123456789" is 0x995DC9BBDF1939FA. Tables of bytes followed by zero bytes (slicing-by-8: Kounavis and Berry,
+// ISCC 2005), for four interleaved sequences of words, since one waits for its own table look-ups.
+struct CrcTables {
+    std::uint64_t word[8][256];   // [j][b]: byte j of a word is b; the register after that word
+    std::uint64_t group[8][256];  // the same after three more words of zeros
+};
+constexpr CrcTables make_crc_tables() noexcept {
+    CrcTables tables{};
+    std::uint64_t crc[256] = {}, one_byte[256] = {};
+    for (unsigned byte = 0; byte < 256; ++byte) {
+        std::uint64_t remainder = byte;
+        for (int bit = 0; bit < 8; ++bit)
+            remainder = (remainder >> 1) ^ ((remainder & 1u) != 0 ? 0xC96C5795D7870F42u : 0u);
+        crc[byte] = one_byte[byte] = remainder;
+    }
+    for (int zeros = 0; zeros < 32; ++zeros)
+        for (unsigned byte = 0; byte < 256; ++byte) {
+            if (zeros < 8) tables.word[7 - zeros][byte] = crc[byte];
+            if (zeros >= 24) tables.group[31 - zeros][byte] = crc[byte];
+            crc[byte] = (crc[byte] >> 8) ^ one_byte[crc[byte] & 255u];
+        }
+    return tables;
+}
+inline constexpr CrcTables kCrcTables = make_crc_tables();
+
+TURBOQUANT_INLINE std::uint64_t crc_of_word(const std::uint64_t (&table)[8][256],
+                                            std::uint64_t word) noexcept {
+    return table[0][word & 255u] ^ table[1][word >> 8 & 255u] ^ table[2][word >> 16 & 255u] ^
+           table[3][word >> 24 & 255u] ^ table[4][word >> 32 & 255u] ^ table[5][word >> 40 & 255u] ^
+           table[6][word >> 48 & 255u] ^ table[7][word >> 56];
+}
+
+// The checksum of bytes whose checksum is `before` (none: 0) followed by these.
+inline std::uint64_t crc64(const void* data, std::size_t size, std::uint64_t before = 0) noexcept {
+    const auto* bytes = static_cast<const std::uint8_t*>(data);
+    const auto next_word = [&bytes, &size]() noexcept {
+        std::uint64_t word;
+        std::memcpy(&word, bytes, 8);
+        bytes += 8;
+        size -= 8;
+        return word;
+    };
+    std::uint64_t crc = ~before, second = 0, third = 0, fourth = 0;
+    while (size >= 64) {
+        crc = crc_of_word(kCrcTables.group, crc ^ next_word());
+        second = crc_of_word(kCrcTables.group, second ^ next_word());
+        third = crc_of_word(kCrcTables.group, third ^ next_word());
+        fourth = crc_of_word(kCrcTables.group, fourth ^ next_word());
+    }
+    // What each sequence has left over comes in at its own next word.
+    for (std::uint64_t carried : {std::uint64_t{0}, second, third, fourth}) {
+        if (size < 8) break;
+        crc = crc_of_word(kCrcTables.word, crc ^ carried ^ next_word());
+    }
+    while (size >= 8) crc = crc_of_word(kCrcTables.word, crc ^ next_word());
+    for (; size > 0; --size, ++bytes) crc = (crc >> 8) ^ kCrcTables.word[7][(crc ^ *bytes) & 255u];
+    return ~crc;
+}
+
+// --- Header --------------------------------------------------------------------------------------------------------
+
+struct RecordHeader {
+    CodecId id;
+    int scale_rule = 0;
+    Index count = 0;
+    std::size_t bytes_per_vector = 0;
+    std::uint64_t checksum = 0;  // of the header: read, or once written
+
+    std::size_t payload() const noexcept { return static_cast<std::size_t>(count) * bytes_per_vector; }
+    std::size_t blocks() const noexcept { return payload() / kBlockBytes + (payload() % kBlockBytes != 0); }
+    std::size_t total() const noexcept {
+        return (kHeaderBytes + payload() + 8 * (blocks() + 1) + 63) / 64 * 64;
+    }
+    std::size_t tail() const noexcept { return total() - kHeaderBytes - payload(); }
+};
+
+inline void put(std::uint8_t* to, int bytes, std::uint64_t value) noexcept {
+    for (int i = 0; i < bytes; ++i) to[i] = static_cast<std::uint8_t>(value >> 8 * i);
+}
+inline std::uint64_t get(const std::uint8_t* from, int bytes) noexcept {
+    std::uint64_t value = 0;
+    for (int i = bytes; i-- > 0;) value = value << 8 | from[i];
+    return value;
+}
+
+using HeaderBytes = std::array<std::uint8_t, kHeaderBytes>;
+
+inline HeaderBytes write_header(RecordHeader& header) noexcept {
+    HeaderBytes bytes{};
+    std::memcpy(bytes.data(), kMagic, sizeof kMagic);
+    const CodecId& id = header.id;
+    int at = 8;
+    for (std::uint64_t field :
+         {std::uint64_t{kFormatVersion}, std::uint64_t{kHeaderBytes}, static_cast<std::uint64_t>(id.kind),
+          static_cast<std::uint64_t>(id.dim), static_cast<std::uint64_t>(id.bits),
+          static_cast<std::uint64_t>(header.scale_rule), static_cast<std::uint64_t>(id.scale),
+          static_cast<std::uint64_t>(id.rotation), static_cast<std::uint64_t>(id.sketch),
+          std::uint64_t{kBlockBytes}}) {
+        put(&bytes[static_cast<std::size_t>(at)], 4, field);
+        at += 4;
+    }
+    for (std::uint64_t field :
+         {id.seed, static_cast<std::uint64_t>(header.count), std::uint64_t{header.bytes_per_vector},
+          id.fingerprint(), std::uint64_t{header.total()}}) {
+        put(&bytes[static_cast<std::size_t>(at)], 8, field);
+        at += 8;
+    }
+    header.checksum = crc64(bytes.data(), 120);
+    put(&bytes[120], 8, header.checksum);
+    return bytes;
+}
+
+[[noreturn]] TURBOQUANT_NOINLINE inline void throw_bad_file(const std::string& where,
+                                                            const std::string& what) {
+    throw_runtime_error(where + ": " + what);
+}
+[[noreturn]] TURBOQUANT_NOINLINE inline void throw_unexpected(const std::string& where,
+                                                              const std::string& what, std::uint64_t expected,
+                                                              std::uint64_t got) {
+    throw_bad_file(where,
+                   what + ": expected " + std::to_string(expected) + ", but got " + std::to_string(got));
+}
+[[noreturn]] TURBOQUANT_NOINLINE inline void throw_truncated(const std::string& where, std::uint64_t expected,
+                                                             std::uint64_t got) {
+    throw_bad_file(
+        where, "truncated: expected " + std::to_string(expected) + " bytes, but got " + std::to_string(got));
+}
+
+// The ranges of the fields, whatever the quantizer.
+inline void check_fields(const std::uint8_t* bytes, const std::string& where) {
+    struct Field {
+        const char* name;
+        int at;
+        std::uint64_t least, most;
+    };
+    constexpr Field fields[] = {{"quantizer kind", 16, 1, 3},
+                                {"dimension", 20, 1, kLargestDim},
+                                {"number of bits", 24, 1, 8},
+                                {"scale rule", 28, 0, 2},
+                                {"scale type", 32, 0, 2},
+                                {"rotation kind", 36, 0, 1},
+                                {"sketch kind", 40, 0, 1},
+                                {"block size", 44, kBlockBytes, kBlockBytes},
+                                {"bytes of the header", 12, kHeaderBytes, kHeaderBytes}};
+    for (const Field& field : fields) {
+        const std::uint64_t value = get(bytes + field.at, 4);
+        if (value < field.least || value > field.most)
+            throw_bad_file(where, std::string(field.name) + ": expected " + std::to_string(field.least) +
+                                      (field.least < field.most ? " to " + std::to_string(field.most) : "") +
+                                      ", but the header says " + std::to_string(value));
+    }
+    for (int at = 88; at < 120; ++at)
+        if (bytes[at] != 0) throw_unexpected(where, "reserved byte of the header", 0, bytes[at]);
+}
+
+// Bytes of one vector's record, as codes.hpp lays it out.
+inline std::size_t record_bytes(const CodecId& id) noexcept {
+    const simd::RotationPlan some_sketch;
+    simd::CodecPlan plan;
+    plan.dim = id.dim;
+    plan.bits = id.kind == QuantizerKind::mse ? id.bits : id.kind == QuantizerKind::turbo ? id.bits - 1 : 0;
+    plan.scale_type = id.scale;
+    plan.sketch = id.kind == QuantizerKind::mse ? nullptr : &some_sketch;
+    return plan.record_bytes();
+}
+
+// Why codes of this identity are too large for a file, or nothing.
+inline std::string too_large(const RecordHeader& header) {
+    const bool dense = header.id.rotation == RotationKind::haar || header.id.sketch == SketchKind::gaussian;
+    if (dense && header.id.dim > kLargestDenseDim)
+        return "dense rotations and sketches go up to dimension " + std::to_string(kLargestDenseDim) +
+               ", but this is " + header.id.description();
+    const auto most = static_cast<std::size_t>(std::numeric_limits<Index>::max()) / 2;
+    if (static_cast<std::uint64_t>(header.count) > most / header.bytes_per_vector)
+        return std::to_string(static_cast<std::uint64_t>(header.count)) + " vectors of " +
+               std::to_string(header.bytes_per_vector) + " bytes are more than memory can hold";
+    return {};
+}
+
+// The header in the first `size` ≤ 128 bytes of a record, checked but for the type that the caller wants.
+inline RecordHeader read_header(const std::uint8_t* bytes, std::size_t size, const std::string& where) {
+    if (!std::equal(kMagic, kMagic + std::min(size, sizeof kMagic), bytes))
+        throw_bad_file(where, "not a TurboQuant file: it does not begin with the bytes 89 'TQC' 0D 0A 1A 0A");
+    if (size < kHeaderBytes) throw_truncated(where, kHeaderBytes, size);
+    if (const std::uint64_t version = get(bytes + 8, 4); version != kFormatVersion)
+        throw_bad_file(where, "format version " + std::to_string(version) +
+                                  ", but this library reads version " + std::to_string(kFormatVersion) +
+                                  ": the file is from a " +
+                                  (version > kFormatVersion ? "newer" : "different") + " one, or damaged");
+    RecordHeader header;
+    header.checksum = get(bytes + 120, 8);
+    if (crc64(bytes, 120) != header.checksum)
+        throw_bad_file(where, "checksum mismatch in the header (bytes 0 to 127): the file is damaged");
+    check_fields(bytes, where);
+    header.id.kind = static_cast<QuantizerKind>(get(bytes + 16, 4));
+    header.id.dim = static_cast<std::int32_t>(get(bytes + 20, 4));
+    header.id.bits = static_cast<std::int32_t>(get(bytes + 24, 4));
+    header.scale_rule = static_cast<int>(get(bytes + 28, 4));
+    header.id.scale = static_cast<simd::ScaleType>(get(bytes + 32, 4));
+    header.id.rotation = static_cast<RotationKind>(get(bytes + 36, 4));
+    header.id.sketch = static_cast<SketchKind>(get(bytes + 40, 4));
+    header.id.seed = get(bytes + 48, 8);
+    if (header.id.kind != QuantizerKind::mse && header.scale_rule != 0)
+        throw_unexpected(where, "scale rule of a quantizer that has none", 0,
+                         static_cast<std::uint64_t>(header.scale_rule));
+    header.bytes_per_vector = record_bytes(header.id);
+    if (const std::uint64_t got = get(bytes + 64, 8); got != header.bytes_per_vector)
+        throw_unexpected(where, "bytes per vector", header.bytes_per_vector, got);
+    if (const std::uint64_t got = get(bytes + 72, 8); got != header.id.fingerprint())
+        throw_unexpected(where, "fingerprint", header.id.fingerprint(), got);
+    header.count = static_cast<Index>(get(bytes + 56, 8));
+    if (const std::string reason = too_large(header); !reason.empty()) throw_bad_file(where, reason);
+    if (const std::uint64_t got = get(bytes + 80, 8); got != header.total())
+        throw_unexpected(where, "bytes of the record", header.total(), got);
+    return header;
+}
+
+// Throws when the file holds codes of another type than `wanted`; dim Eigen::Dynamic stands for any, seeds for all.
+inline void check_wanted(const RecordHeader& header, CodecId wanted, const std::string& where) {
+    const bool any_dim = wanted.dim == Eigen::Dynamic;
+    if (any_dim) wanted.dim = header.id.dim;
+    wanted.seed = header.id.seed;
+    if (wanted == header.id) return;
+    std::string text = wanted.description();
+    text.erase(text.rfind(", seed"));
+    if (any_dim) {
+        const std::string dim = "dimension " + std::to_string(wanted.dim);
+        text.replace(text.find(dim), dim.size(), "any dimension");
+    }
+    throw_bad_file(
+        where, "the file holds codes of a " + header.id.description() + ", but a " + text + " was asked for");
+}
+
+// The size of a whole file, or what is left of a stream, against the size that the header states.
+inline void check_length(const RecordHeader& header, std::uint64_t size, bool whole,
+                         const std::string& where) {
+    if (size < header.total()) throw_truncated(where, header.total(), size);
+    if (whole && size > header.total())
+        throw_bad_file(where, "trailing bytes: expected " + std::to_string(header.total()) +
+                                  " bytes, but got " + std::to_string(size));
+}
+
+// Compares the checksums of the payload's blocks with those in the tail of the record.
+inline void check_tail(const RecordHeader& header, const std::vector<std::uint64_t>& blocks,
+                       const std::uint8_t* tail, const std::string& where) {
+    const std::size_t table = 8 * header.blocks();
+    if (crc64(tail, table, header.checksum) != get(tail + table, 8))
+        throw_bad_file(where, "checksum mismatch in the table of checksums (" + std::to_string(table + 8) +
+                                  " bytes from byte " + std::to_string(kHeaderBytes + header.payload()) +
+                                  "): the file is damaged");
+    for (std::size_t i = 0; i < blocks.size(); ++i) {
+        if (blocks[i] == get(tail + 8 * i, 8)) continue;
+        const std::size_t first = i * kBlockBytes, end = std::min(first + kBlockBytes, header.payload());
+        throw_bad_file(where, "checksum mismatch in block " + std::to_string(i) + " of " +
+                                  std::to_string(blocks.size()) + " (bytes " +
+                                  std::to_string(kHeaderBytes + first) + " to " +
+                                  std::to_string(kHeaderBytes + end - 1) + "): the file is damaged");
+    }
+    for (std::size_t at = table + 8; at < header.tail(); ++at)
+        if (tail[at] != 0)
+            throw_unexpected(
+                where, "byte " + std::to_string(kHeaderBytes + header.payload() + at) + " of the padding", 0,
+                tail[at]);
+}
+
+// The tail that check_tail accepts.
+inline std::vector<std::uint8_t> write_tail(const RecordHeader& header,
+                                            const std::vector<std::uint64_t>& blocks) {
+    std::vector<std::uint8_t> tail(header.tail());
+    const std::size_t table = 8 * blocks.size();
+    for (std::size_t i = 0; i < blocks.size(); ++i) put(&tail[8 * i], 8, blocks[i]);
+    put(&tail[table], 8, crc64(tail.data(), table, header.checksum));
+    return tail;
+}
+
+// Writes a whole record. False when the stream failed; it is flushed otherwise.
+inline bool write_record(std::ostream& os, RecordHeader header, const std::uint8_t* payload) {
+    const auto write = [&os](const std::uint8_t* bytes, std::size_t size) {
+        os.write(reinterpret_cast<const char*>(bytes), static_cast<std::streamsize>(size));
+    };
+    const HeaderBytes first = write_header(header);
+    write(first.data(), first.size());
+    std::vector<std::uint64_t> checksums;
+    checksums.reserve(header.blocks());
+    for (std::size_t at = 0; at < header.payload() && os; at += kBlockBytes) {
+        const std::size_t size = std::min(kBlockBytes, header.payload() - at);
+        checksums.push_back(crc64(payload + at, size));
+        write(payload + at, size);
+    }
+    if (!os) return false;
+    const std::vector<std::uint8_t> tail = write_tail(header, checksums);
+    write(tail.data(), tail.size());
+    os.flush();
+    return os.good();
+}
+
+}  // namespace detail
+TURBOQUANT_NAMESPACE_END

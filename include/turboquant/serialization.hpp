@@ -1,0 +1,399 @@
+// Codes in files and streams: checksummed, versioned, the same bytes on every machine.
+//
+//   save("keys.tq", quantizer, codes);                                           // a path or a std::ostream
+//   auto [quantizer, codes] = load<TurboQuantizer<128, 4>>("keys.tq");           // a path or a std::istream
+//   auto [quantizer, view]  = view_of_bytes<TurboQuantizer<128, 4>>(map, size);  // a memory map; nothing is copied
+//
+// The quantizer is rebuilt from dimension, seed and scale rule. No matrix is stored: every kind of rotation and sketch,
+// haar and gaussian too, is the same on every build of this library. A file is one record; a stream may hold several,
+// one after another, each a multiple of 64 bytes long. record_format.hpp describes the bytes.
+//
+// A flipped bit, a missing or surplus byte, another type's file: std::runtime_error that says what was expected and
+// what came. The file is verified before the quantizer is built, and nothing larger than the file is allocated
+// for what it claims to hold. Without exceptions the program ends with the same message.
+#pragma once
+
+#include <algorithm>
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <istream>
+#include <ostream>
+#include <string>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#if defined(__unix__) || defined(__APPLE__)
+#define TURBOQUANT_POSIX 1
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#else
+#define TURBOQUANT_POSIX 0
+#endif
+
+#include "turboquant/codes.hpp"
+#include "turboquant/config.hpp"
+#include "turboquant/mse_quantizer.hpp"
+#include "turboquant/record_format.hpp"
+#include "turboquant/residual_sign_quantizer.hpp"
+#include "turboquant/turbo_quantizer.hpp"
+
+TURBOQUANT_NAMESPACE_BEGIN
+
+// How a file describes a quantizer type and rebuilds one. Specialize it for quantizers of your own:
+//   CodecId id()                          of the type: dim Eigen::Dynamic where any will do; seed 0
+//   int scale_rule(const Quantizer&)      0 where there is none
+//   Quantizer make(Index dim, std::uint64_t seed, int scale_rule)
+// Beyond that a quantizer needs id() and bytes_per_vector(), and a QuantizerKind that record_format.hpp knows.
+template <class Quantizer>
+struct SerializationTraits {
+    static_assert(sizeof(Quantizer) == 0,
+                  "turboquant: this type cannot be saved or loaded: specialize SerializationTraits for it");
+};
+
+template <int Dim, int Bits, class RotationT, class ScaleT>
+struct SerializationTraits<MseQuantizer<Dim, Bits, RotationT, ScaleT>> {
+    using Quantizer = MseQuantizer<Dim, Bits, RotationT, ScaleT>;
+    static CodecId id() noexcept {
+        return {QuantizerKind::mse,
+                Dim,
+                Bits,
+                RotationT::kKind,
+                SketchKind::orthogonal,
+                detail::scale_type_of<ScaleT>(),
+                0};
+    }
+    static int scale_rule(const Quantizer& quantizer) noexcept {
+        return static_cast<int>(quantizer.scale_rule());
+    }
+    static Quantizer make(Index dim, std::uint64_t seed, int rule) {
+        return Quantizer(dim, seed, static_cast<ScaleRule>(rule));
+    }
+};
+
+template <int Dim, SketchKind Kind>
+struct SerializationTraits<ResidualSignQuantizer<Dim, Kind>> {
+    using Quantizer = ResidualSignQuantizer<Dim, Kind>;
+    static CodecId id() noexcept {
+        return {QuantizerKind::residual_sign, Dim, 1, RotationKind::hadamard, Kind,
+                simd::ScaleType::float32,     0};
+    }
+    static int scale_rule(const Quantizer&) noexcept { return 0; }
+    static Quantizer make(Index dim, std::uint64_t seed, int) { return Quantizer(dim, seed); }
+};
+
+template <int Dim, int Bits, SketchKind Kind, class RotationT>
+struct SerializationTraits<TurboQuantizer<Dim, Bits, Kind, RotationT>> {
+    using Quantizer = TurboQuantizer<Dim, Bits, Kind, RotationT>;
+    static CodecId id() noexcept {
+        return {QuantizerKind::turbo, Dim, Bits, RotationT::kKind, Kind, simd::ScaleType::float32, 0};
+    }
+    static int scale_rule(const Quantizer&) noexcept { return 0; }
+    static Quantizer make(Index dim, std::uint64_t seed, int) { return Quantizer(dim, seed); }
+};
+
+// What load returns: the quantizer that made the codes, and the codes.
+template <class Quantizer>
+struct Loaded {
+    Quantizer quantizer;
+    Codes codes;
+};
+
+// What view_of_bytes returns; `codes` looks into the caller's memory, which must outlive it.
+template <class Quantizer>
+struct LoadedView {
+    Quantizer quantizer;
+    CodesView codes;
+};
+
+namespace detail {
+
+// --- Writing -------------------------------------------------------------------------------------------------------
+
+// Throws std::invalid_argument when the codes are not the quantizer's. Codes that belong to no quantizer yet are empty
+// codes of any.
+template <class Quantizer>
+RecordHeader header_of(const char* where, const Quantizer& quantizer, const CodesView& codes) {
+    RecordHeader header;
+    header.id = quantizer.id();
+    header.scale_rule = SerializationTraits<Quantizer>::scale_rule(quantizer);
+    header.count = codes.size();
+    header.bytes_per_vector = quantizer.bytes_per_vector();
+    if (const std::string reason = too_large(header); !reason.empty())
+        throw_invalid_argument(std::string(where) + ": " + reason);
+    if (codes.size() == 0 && codes.id().kind == QuantizerKind::none) return header;
+    if (codes.id() != header.id || codes.bytes_per_vector() != header.bytes_per_vector)
+        throw_invalid_argument(std::string(where) + ": the codes were made by " + codes.id().description() +
+                               " (" + std::to_string(codes.bytes_per_vector()) +
+                               " bytes per vector), but the quantizer is " + header.id.description() + " (" +
+                               std::to_string(header.bytes_per_vector) + ")");
+    if (codes.size() < 0 || (codes.size() > 0 && codes.data() == nullptr))
+        throw_invalid_argument(std::string(where) + ": a view of " + std::to_string(codes.size()) +
+                               " codes without memory");
+    return header;
+}
+
+// A file that takes its final name only when it is complete: until then, and whatever fails, what stood there stays.
+class ReplacementFile {
+public:
+    // Creates the temporary file, beside the target: renaming is atomic within one file system only. A symbolic link is
+    // followed. Throws std::runtime_error when it cannot, or when the target is a directory or a device.
+    ReplacementFile(std::string where, const std::string& path) : where_(std::move(where)), target_(path) {
+        find_target();
+        for (int attempt = 0; temporary_.empty(); ++attempt) create(attempt);
+        stream_.open(temporary_, std::ios::binary | std::ios::out | std::ios::trunc);
+        if (!stream_) fail("cannot open the temporary file", errno);
+    }
+    ReplacementFile(const ReplacementFile&) = delete;
+    ReplacementFile& operator=(const ReplacementFile&) = delete;
+    ~ReplacementFile() { discard(); }
+
+    std::ostream& stream() noexcept { return stream_; }
+
+    // Flushes, synchronizes with the disk and renames.
+    void commit() {
+        errno = 0;
+        stream_.close();
+        if (!stream_) fail("cannot write", errno);
+        synchronize();
+        if (!rename()) fail("cannot rename the temporary file", errno);
+        temporary_.clear();
+        synchronize_directory();
+    }
+
+    // Removes the temporary file, then throws.
+    [[noreturn]] void fail(const std::string& what, int error) {
+        discard();
+        throw_bad_file(where_,
+                       what + (error != 0 ? ": " + std::system_category().message(error) : std::string()));
+    }
+
+private:
+    void find_target() {
+#if TURBOQUANT_POSIX
+        struct stat status;
+        if (::lstat(target_.c_str(), &status) == 0 && S_ISLNK(status.st_mode))
+            if (char* real = ::realpath(target_.c_str(), nullptr); real != nullptr) {
+                target_ = real;
+                std::free(real);
+            }
+        if (::stat(target_.c_str(), &status) == 0 && !S_ISREG(status.st_mode))
+            throw_bad_file(where_, "it is not a regular file");
+#endif
+    }
+
+    // Where the target's own name begins.
+    std::size_t name() const { return target_.find_last_of(TURBOQUANT_POSIX ? "/" : "/\\:") + 1; }
+
+    std::string directory() const {
+        if (name() == 0) return ".";
+        const std::size_t last = target_.find_last_not_of('/', name() - 1);
+        return last == std::string::npos ? "/" : target_.substr(0, last + 1);
+    }
+
+    // Sets temporary_, or leaves it empty when the name is taken.
+    void create(int attempt) {
+        const std::string number = std::to_string(attempt) + ".tmp";
+#if TURBOQUANT_POSIX
+        std::string path =
+            target_.substr(0, name()) + ".turboquant-" + std::to_string(::getpid()) + "-" + number;
+        descriptor_ = ::open(path.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0666);
+        if (descriptor_ >= 0)
+            temporary_ = std::move(path);
+        else if (errno != EEXIST || attempt == 1000)
+            fail("cannot create a file in \"" + directory() + "\"", errno);
+#else
+        std::string path = target_.substr(0, name()) + "turboquant-" + number;
+        if (!std::ifstream(path)) temporary_ = std::move(path);
+#endif
+    }
+
+    // False, and errno says why, when it fails.
+    bool rename() const {
+        if (std::rename(temporary_.c_str(), target_.c_str()) == 0) return true;
+#if !TURBOQUANT_POSIX
+        // Elsewhere a taken name may be an error: the old file steps aside, and back when that did not help.
+        const std::string old = temporary_ + ".old";
+        if (!std::fstream(target_, std::ios::in | std::ios::out)) return false;
+        if (std::rename(target_.c_str(), old.c_str()) != 0) return false;
+        const bool renamed = std::rename(temporary_.c_str(), target_.c_str()) == 0;
+        (void)(renamed ? std::remove(old.c_str()) : std::rename(old.c_str(), target_.c_str()));
+        return renamed;
+#else
+        return false;
+#endif
+    }
+
+    void synchronize() {
+#if TURBOQUANT_POSIX
+        struct stat old, now;
+        if (::stat(target_.c_str(), &old) == 0 && ::fstat(descriptor_, &now) == 0 &&
+            old.st_mode != now.st_mode && ::fchmod(descriptor_, old.st_mode & 0777) != 0)
+            fail("cannot keep the permissions", errno);
+        if (::fsync(descriptor_) != 0) fail("cannot write to the disk", errno);
+#endif
+    }
+
+    // So that the new name survives a crash too. Some file systems cannot; the file is whole all the same.
+    void synchronize_directory() const {
+#if TURBOQUANT_POSIX
+        const int descriptor = ::open(directory().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (descriptor < 0) return;
+        (void)::fsync(descriptor);
+        (void)::close(descriptor);
+#endif
+    }
+
+    void discard() noexcept {
+#if TURBOQUANT_POSIX
+        if (descriptor_ >= 0) (void)::close(descriptor_);
+        descriptor_ = -1;
+#else
+        stream_.close();  // open files cannot be removed everywhere
+#endif
+        if (!temporary_.empty()) (void)std::remove(temporary_.c_str());
+        temporary_.clear();
+    }
+
+    std::string where_, target_, temporary_;
+    std::ofstream stream_;
+    int descriptor_ = -1;
+};
+
+// --- Reading -------------------------------------------------------------------------------------------------------
+
+template <class Quantizer>
+Quantizer rebuild(const RecordHeader& header, const std::string& where) {
+    Quantizer quantizer =
+        SerializationTraits<Quantizer>::make(header.id.dim, header.id.seed, header.scale_rule);
+    if (quantizer.id() != header.id || quantizer.bytes_per_vector() != header.bytes_per_vector)
+        throw_bad_file(where, "the file holds codes of a " + header.id.description() +
+                                  ", but the quantizer built from it is " + quantizer.id().description());
+    return quantizer;
+}
+
+// Up to `size` bytes; how many came.
+inline std::size_t read_some(std::istream& is, std::uint8_t* to, std::size_t size, const std::string& where) {
+    is.read(reinterpret_cast<char*>(to), static_cast<std::streamsize>(size));
+    if (is.bad()) throw_bad_file(where, "the stream could not be read");
+    return static_cast<std::size_t>(is.gcount());
+}
+
+// Bytes between here and the end of the stream; zero when it does not say.
+inline std::uint64_t bytes_left(std::istream& is) {
+    std::streambuf* buffer = is.rdbuf();
+    const std::streamoff here = buffer->pubseekoff(0, std::ios::cur, std::ios::in);
+    if (here < 0) return 0;
+    const std::streamoff end = buffer->pubseekoff(0, std::ios::end, std::ios::in);
+    if (end < 0) return 0;
+    buffer->pubseekoff(here, std::ios::beg, std::ios::in);
+    return end > here ? static_cast<std::uint64_t>(end - here) : 0;
+}
+
+// The payload and the tail, verified. Memory for `known` bytes is taken at once; beyond that it grows as data arrives.
+inline Codes read_codes(std::istream& is, const RecordHeader& header, bool known, const std::string& where) {
+    Codes codes;
+    if (known) codes.room(1, static_cast<Index>(header.payload()));
+    std::vector<std::uint64_t> checksums;
+    for (std::size_t at = 0; at < header.payload(); at += kBlockBytes) {
+        const std::size_t size = std::min(kBlockBytes, header.payload() - at);
+        const auto bytes = static_cast<Index>(at + size);
+        std::uint8_t* block = codes.room(1, bytes) + at;
+        codes.commit(header.id, 1, bytes);
+        const std::size_t got = read_some(is, block, size, where);
+        if (got < size) throw_truncated(where, header.total(), kHeaderBytes + at + got);
+        checksums.push_back(crc64(block, size));
+    }
+    std::vector<std::uint8_t> tail(header.tail());
+    const std::size_t got = read_some(is, tail.data(), tail.size(), where);
+    if (got < tail.size()) throw_truncated(where, header.total(), kHeaderBytes + header.payload() + got);
+    check_tail(header, checksums, tail.data(), where);
+    codes.commit(header.id, header.bytes_per_vector, header.count);
+    return codes;
+}
+
+template <class Quantizer>
+Loaded<Quantizer> load_record(std::istream& is, bool whole, const std::string& where) {
+    if (!is) throw_bad_file(where, "the stream had failed before");
+    HeaderBytes bytes;
+    const RecordHeader header =
+        read_header(bytes.data(), read_some(is, bytes.data(), bytes.size(), where), where);
+    check_wanted(header, SerializationTraits<Quantizer>::id(), where);
+    const std::uint64_t left = bytes_left(is);
+    if (left > 0) check_length(header, kHeaderBytes + left, whole, where);
+    Codes codes = read_codes(is, header, left > 0, where);
+    if (whole && is.peek() != std::istream::traits_type::eof())
+        throw_bad_file(where, "trailing bytes after the expected " + std::to_string(header.total()));
+    return {rebuild<Quantizer>(header, where), std::move(codes)};
+}
+
+inline std::string quoted(const char* call, const std::string& path) {
+    return std::string(call) + "(\"" + path + "\")";
+}
+
+}  // namespace detail
+
+// Writes one record and flushes. Throws std::invalid_argument when the codes are not the quantizer's, and
+// std::runtime_error when the stream fails.
+template <class Quantizer>
+void save(std::ostream& os, const Quantizer& quantizer, CodesView codes) {
+    const detail::RecordHeader header = detail::header_of("save", quantizer, codes);
+    if (!detail::write_record(os, header, codes.data()))
+        detail::throw_runtime_error("save: writing " + std::to_string(header.total()) +
+                                    " bytes to the stream failed");
+}
+
+// The same into a file, which is replaced at once when all is on the disk: a crash or a failure leaves the old one.
+template <class Quantizer>
+void save(const std::string& path, const Quantizer& quantizer, CodesView codes) {
+    const detail::RecordHeader header = detail::header_of("save", quantizer, codes);
+    detail::ReplacementFile file(detail::quoted("save", path), path);
+    errno = 0;
+    if (!detail::write_record(file.stream(), header, codes.data()))
+        file.fail("writing " + std::to_string(header.total()) + " bytes failed", errno);
+    file.commit();
+}
+
+// Reads one record, and not a byte more. A Quantizer of fixed Dim takes that dimension alone, one of Dim
+// Eigen::Dynamic any. Throws std::runtime_error as above; the stream is then somewhere in the record.
+template <class Quantizer>
+Loaded<Quantizer> load(std::istream& is) {
+    return detail::load_record<Quantizer>(is, /*whole=*/false, "load");
+}
+
+// Reads a file that holds one record and nothing else.
+template <class Quantizer>
+Loaded<Quantizer> load(const std::string& path) {
+    const std::string where = detail::quoted("load", path);
+    errno = 0;
+    std::ifstream file(path, std::ios::binary);
+    if (!file) detail::throw_bad_file(where, "cannot open it: " + std::system_category().message(errno));
+    return detail::load_record<Quantizer>(file, /*whole=*/true, where);
+}
+
+// Verifies the record that fills `size` bytes of memory and returns a view into it: nothing is copied, O(size). Records
+// are aligned to 64 bytes when `data` is; any address works.
+template <class Quantizer>
+LoadedView<Quantizer> view_of_bytes(const void* data, std::size_t size) {
+    const std::string where = "view_of_bytes";
+    const auto* bytes = static_cast<const std::uint8_t*>(data);
+    const detail::RecordHeader header =
+        detail::read_header(bytes, std::min(size, detail::kHeaderBytes), where);
+    detail::check_wanted(header, SerializationTraits<Quantizer>::id(), where);
+    detail::check_length(header, size, /*whole=*/true, where);
+    const std::uint8_t* payload = bytes + detail::kHeaderBytes;
+    std::vector<std::uint64_t> checksums;
+    for (std::size_t at = 0; at < header.payload(); at += detail::kBlockBytes)
+        checksums.push_back(
+            detail::crc64(payload + at, std::min(detail::kBlockBytes, header.payload() - at)));
+    detail::check_tail(header, checksums, payload + header.payload(), where);
+    return {detail::rebuild<Quantizer>(header, where),
+            CodesView(payload, header.count, header.bytes_per_vector, header.id)};
+}
+
+TURBOQUANT_NAMESPACE_END
