@@ -1,0 +1,174 @@
+// Hot calls allocate nothing: encoding into codes with room, decoding and scoring into the caller's memory.
+//
+// Counted are operator new, replaced below, and Eigen's own heap, which calls malloc: its debugging hook reports every
+// allocation as a failed assertion, and the assertion counts.
+#include <cstddef>
+
+namespace allocation_count {
+inline int eigen_allocations = 0;
+inline void failed_assertion() noexcept { ++eigen_allocations; }
+}  // namespace allocation_count
+
+#define EIGEN_RUNTIME_NO_MALLOC
+#define eigen_assert(condition) ((condition) ? (void)0 : ::allocation_count::failed_assertion())
+
+#include <atomic>
+#include <cstdint>
+#include <cstdlib>
+#include <new>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "test_vectors.hpp"
+#include "turboquant/turboquant.hpp"
+
+namespace {
+std::atomic<int> new_calls{0};
+
+void* allocate(std::size_t size, std::size_t alignment) {
+    ++new_calls;
+    // aligned_alloc wants a multiple of the alignment.
+    void* memory = std::aligned_alloc(alignment, (size / alignment + 1) * alignment);
+    if (memory == nullptr) throw std::bad_alloc();
+    return memory;
+}
+}  // namespace
+
+void* operator new(std::size_t size) { return allocate(size, alignof(std::max_align_t)); }
+void* operator new[](std::size_t size) { return allocate(size, alignof(std::max_align_t)); }
+void* operator new(std::size_t size, std::align_val_t alignment) {
+    return allocate(size, static_cast<std::size_t>(alignment));
+}
+void* operator new[](std::size_t size, std::align_val_t alignment) {
+    return allocate(size, static_cast<std::size_t>(alignment));
+}
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete[](void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
+void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
+void operator delete[](void* memory, std::align_val_t) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
+void operator delete[](void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
+
+namespace {
+
+namespace tq = turboquant;
+using test_vectors::gaussian;
+using tq::Codes;
+using tq::Dynamic;
+using tq::Index;
+
+// How many allocations `call` makes.
+template <class Call>
+int allocations(Call&& call) {
+    allocation_count::eigen_allocations = 0;
+    const int before = new_calls;
+    Eigen::internal::set_is_malloc_allowed(false);
+    call();
+    Eigen::internal::set_is_malloc_allowed(true);
+    return new_calls - before + allocation_count::eigen_allocations;
+}
+
+template <class Quantizer>
+void hot_calls_allocate_nothing(const Quantizer& quantizer) {
+    const Index dim = quantizer.dim();
+    SCOPED_TRACE(quantizer.id().description());
+    const Eigen::MatrixXf x = gaussian(dim, 8, 1), queries = gaussian(dim, 70, 2);
+    const auto half = x.cast<Eigen::half>().eval();
+    const std::vector<Index> positions = {3, 1, 3};
+    Codes codes = quantizer.encode(x);
+    EXPECT_EQ(allocations([&] { quantizer.encode(x, codes); }), 0);
+    EXPECT_EQ(allocations([&] { quantizer.encode(half, codes); }), 0);
+    EXPECT_EQ(allocations([&] { quantizer.encode(x.middleCols(2, 3), codes); }), 0);
+    EXPECT_EQ(allocations([&] { quantizer.encode(x, codes); }), 0);
+    EXPECT_EQ(allocations([&] {
+                  codes.clear();
+                  quantizer.encode(x, codes);
+              }),
+              0);
+    codes.reserve(100);
+    EXPECT_EQ(allocations([&] {
+                  for (int i = 0; i < 10; ++i) quantizer.append(x, codes);
+                  quantizer.append(x.col(1), codes);
+                  codes.erase(3);
+              }),
+              0);
+    Codes reserved;
+    reserved.reserve(20);
+    quantizer.append(x.col(0), reserved);  // the memory comes with the first
+    EXPECT_EQ(allocations([&] { quantizer.append(x, reserved); }), 0);
+
+    quantizer.encode(x, codes);
+    Eigen::MatrixXf back(dim, 8), scores(8, 70), one(8, 1), some(3, 70), products(8, 8);
+    Eigen::VectorXf vector(dim);
+    EXPECT_EQ(allocations([&] {
+                  quantizer.decode(codes, back);
+                  quantizer.decode(codes[2], vector);
+              }),
+              0);
+    EXPECT_EQ(allocations([&] {
+                  quantizer.inner_products(codes, queries, scores);
+                  quantizer.inner_products(codes, queries.col(3), one);
+                  quantizer.inner_products(codes, half.col(3), one);
+                  quantizer.inner_products(codes, positions, queries, some);
+              }),
+              0);
+    EXPECT_EQ(allocations([&] {
+                  quantizer.squared_distances(codes, queries, scores);
+                  quantizer.squared_distances(codes, queries.col(3), one);
+                  quantizer.squared_distances(codes, positions, queries, some);
+              }),
+              0);
+    EXPECT_EQ(allocations([&] { quantizer.code_products(codes, codes, products); }), 0);
+    EXPECT_EQ(allocations([&] {
+                  const Quantizer copy = quantizer;
+                  (void)copy.bytes_per_vector();
+              }),
+              0);
+}
+
+TEST(Allocations, TheCountWorks) {
+    EXPECT_EQ(allocations([] { delete new int(3); }), 1);
+    EXPECT_EQ(allocations([] {
+                  ::operator delete[](::operator new[](9, std::align_val_t{64}), std::align_val_t{64});
+              }),
+              1);
+    EXPECT_GE(allocations([] { Eigen::VectorXf(1000).setZero(); }), 1);
+    EXPECT_GE(allocations([] { (void)tq::MseQuantizer<Dynamic, 4>(128, 7).encode(gaussian(128, 1, 1)); }), 1);
+}
+
+TEST(Allocations, None) {
+    hot_calls_allocate_nothing(tq::MseQuantizer<128, 4>(7));
+    hot_calls_allocate_nothing(tq::TurboQuantizer<128, 4>(7));
+    for (const Index dim : {100, 128, 1536, 3072}) {
+        hot_calls_allocate_nothing(tq::MseQuantizer<Dynamic, 4>(dim, 7));
+        hot_calls_allocate_nothing(tq::MseQuantizer<Dynamic, 4>(dim, 7, tq::ScaleRule::unbiased));
+        hot_calls_allocate_nothing(tq::TurboQuantizer<Dynamic, 4>(dim, 7));
+        hot_calls_allocate_nothing(tq::ResidualSignQuantizer<Dynamic>(dim, 7));
+    }
+}
+
+TEST(Allocations, Rotation) {
+    for (const Index dim : {100, 128, 1536, 3072}) {
+        const tq::Rotation<Dynamic> rotation(dim, 7);
+        const Eigen::MatrixXf x = gaussian(dim, 3, 1);
+        Eigen::MatrixXf y(dim, 3);
+        EXPECT_EQ(allocations([&] {
+                      rotation.apply(x, y);
+                      rotation.apply_transpose(x, y);
+                      rotation.apply(x.col(0), y.col(1));
+                  }),
+                  0);
+    }
+}
+
+// Codes that another encode filled are found by value again: a quantizer of known codebook allocates its tables alone.
+TEST(Allocations, ConstructingAgainBuildsNoCodebook) {
+    const tq::MseQuantizer<Dynamic, 4> first(1536, 7);
+    EXPECT_LE(allocations([] { const tq::MseQuantizer<Dynamic, 4> again(1536, 8); }), 3);
+}
+
+}  // namespace

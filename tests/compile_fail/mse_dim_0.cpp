@@ -1,0 +1,4 @@
+// expect: Dim must be at least 1
+#include <turboquant/turboquant.hpp>
+
+int main() { return static_cast<int>(turboquant::MseQuantizer<0, 4>(7).dim()); }
