@@ -1,0 +1,19 @@
+# Sourced by run and full. Installs the tools of their steps, goes to the repository's root, and defines what
+# both use.
+# shellcheck shell=bash
+extra_packages=(clang libclang-rt-14-dev clang-format-14 pkg-config)
+source "$(dirname "${BASH_SOURCE[0]}")/../cmake/build_environment.sh"
+
+step() {  # <name> <command...>: prints the name, and the elapsed time when the command has succeeded
+    local start=$SECONDS
+    printf '\n=== %s\n' "$1"
+    # Not in a condition and not in a subshell: the shell's -e must hold inside the command.
+    "${@:2}"
+    printf '=== %s: %d s (%d s in all)\n' "$1" $((SECONDS - start)) "$SECONDS"
+}
+
+build_and_test() {  # <preset>
+    cmake --preset "$1"
+    cmake --build --preset "$1" --parallel "$jobs"
+    ctest --preset "$1"
+}
