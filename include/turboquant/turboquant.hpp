@@ -3,6 +3,7 @@
 
 #include "turboquant/codes.hpp"
 #include "turboquant/config.hpp"
+#include "turboquant/flat_index.hpp"
 #include "turboquant/lloyd_max_codebook.hpp"
 #include "turboquant/mse_quantizer.hpp"
 #include "turboquant/quantizer.hpp"

@@ -106,6 +106,13 @@ struct EncodeResult {
     double norm;  // of the column whose scale overflowed
 };
 
+// Columns that were made ready for an index, and what ails the next one.
+enum class ColumnError : int { none, not_finite, too_large };
+struct CentreResult {
+    std::ptrdiff_t good;
+    ColumnError error;
+};
+
 // Records to read: record i is at data + (positions ? positions[i] : i)·stride.
 struct RecordRange {
     const std::uint8_t* data;
