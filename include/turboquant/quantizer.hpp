@@ -113,7 +113,10 @@ public:
         decode_into("decode", codes, out.data(), out.outerStride());
     }
 
-    // Estimates of <x_i, q_j>, n × m, from the codes: queries are rotated once, codes are never rotated back.
+    // Estimates of <x_i, q_j>, n × m, from the codes: queries are rotated once, codes are never rotated back. Up to 4 bits,
+    // without a sketch, queries and centroids are int8: that adds an error of .0105·‖x‖‖q‖/√d at most (root mean square,
+    // for d >= 48), a ninth of the quantization's own at 4 bits, less below. Otherwise the estimate is that of the decoded
+    // vector to 1e-5.
     template <class Q>
     Eigen::MatrixXf inner_products(CodesView codes, const Eigen::MatrixBase<Q>& queries) const {
         Eigen::MatrixXf out(codes.size(), queries.cols());
