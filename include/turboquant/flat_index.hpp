@@ -51,14 +51,20 @@ struct SearchResult {
     Eigen::MatrixXf scores;                                           // k × m
 };
 
-// A list of ids, not owned: std::vector or an Eigen vector.
+// A list of ids, not owned: a std::vector, or an Eigen vector, map or column.
 class Ids {
 public:
     Ids(const std::int64_t* data, Index size) noexcept : data_(data), size_(size) {}
     Ids(const std::vector<std::int64_t>& ids) noexcept  // NOLINT: conversion is its purpose
         : data_(ids.data()), size_(static_cast<Index>(ids.size())) {}
-    Ids(const Eigen::Ref<const Eigen::Matrix<std::int64_t, Eigen::Dynamic, 1>>& ids) noexcept  // NOLINT
-        : data_(ids.data()), size_(ids.size()) {}
+    template <class Vector>
+    Ids(const Eigen::DenseBase<Vector>& ids) noexcept  // NOLINT
+        : data_(ids.derived().data()), size_(ids.size()) {
+        static_assert(
+            Vector::IsVectorAtCompileTime && Vector::InnerStrideAtCompileTime == 1 &&
+                (Vector::Flags & Eigen::DirectAccessBit) != 0,
+            "turboquant: ids must be an Eigen vector, map or column whose elements lie side by side");
+    }
     const std::int64_t* data() const noexcept { return data_; }
     Index size() const noexcept { return size_; }
     std::int64_t operator[](Index i) const noexcept { return data_[i]; }
