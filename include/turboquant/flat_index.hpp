@@ -208,8 +208,8 @@ public:
         };
         search_columns(queries, k, {call, &filter}, result);
     }
-    // The best `rerank` by codes, scored again by exact(id, j), the true score of that vector for query column j (or
-    // exact(id, column), when it takes no index), of which the k best are returned.
+    // The best `rerank` by codes, scored again by exact(id, queries.col(j)), the true score of that vector for that query
+    // (or by exact(id, j), when it takes no column), of which the k best are returned.
     template <class X, class Exact>
     SearchResult search(const Eigen::MatrixBase<X>& queries, Index k, Index rerank, const Exact& exact) const;
 
