@@ -85,6 +85,9 @@ struct FilterRef {
 // Vectors before the mean is known.
 inline constexpr Index kExactVectors = 1024;
 
+// Of a vector and of a query: the square of the sum of two, of them or of one and the mean, is a float.
+inline constexpr double kLargestNorm = 1e18;
+
 // How many threads a call may use: one where the program is built without OpenMP.
 inline Index threads_available(int wanted) noexcept {
 #if defined(_OPENMP)
@@ -237,8 +240,6 @@ private:
 
     bool normalises() const noexcept { return options_.metric == Metric::cosine; }
     bool euclidean() const noexcept { return options_.metric == Metric::l2; }
-    bool has_terms() const noexcept { return options_.centring || euclidean(); }
-    double largest_norm() const noexcept { return has_terms() ? 1e18 : 1e36; }
     std::ptrdiff_t stride() const noexcept { return simd::padded(static_cast<std::ptrdiff_t>(dim())); }
     std::int64_t id_at(Index i) const noexcept {
         if (!explicit_ids_) return i;

@@ -114,7 +114,7 @@ void BasicFlatIndex<Quantizer>::with_queries(const char* call, const simd::Input
             {
                 const simd::FloatingPointGuard guard;
                 result = TURBOQUANT_KERNEL(centre_columns)(in, first, count, static_cast<int>(dim()),
-                                                           normalises(), euclidean(), largest_norm(),
+                                                           normalises(), euclidean(), detail::kLargestNorm,
                                                            mean_.data(), memory, row, terms, rest);
             }
             if (result.error != simd::ColumnError::none)
