@@ -155,6 +155,9 @@ public:
         const std::int64_t first = next_id_;
         const detail::Columns<X> columns(x.derived());
         detail::check_rows("FlatIndex::add", dim(), x.rows());
+        if (x.cols() > std::numeric_limits<std::int64_t>::max() - first)
+            detail::throw_invalid_argument("FlatIndex::add: no automatic ids are left above " +
+                                           std::to_string(first - 1));
         add_columns(columns.input(), nullptr);
         return first;
     }
