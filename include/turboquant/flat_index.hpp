@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <cstring>
 #include <initializer_list>
+#include <iosfwd>
 #include <limits>
 #include <string>
 #include <type_traits>
@@ -233,6 +234,14 @@ public:
         return out;
     }
 
+    // To and from a stream or a file, with all that is in it but options().threads (container_format.hpp, and the order of
+    // arrays in flat_index_file.hpp). A file is replaced at once when all is on the disk. Throws std::runtime_error when
+    // the stream fails, and when what is read is damaged, too short, or another type's.
+    void save(std::ostream& os) const;
+    void save(const std::string& path) const;
+    static BasicFlatIndex load(std::istream& is);
+    static BasicFlatIndex load(const std::string& path);
+
 private:
     static Quantizer make_quantizer(Index dim, std::uint64_t seed) {
         if constexpr (std::is_constructible_v<Quantizer, Index, std::uint64_t, ScaleRule>)
@@ -263,6 +272,16 @@ private:
     void settle_mean();
     [[noreturn]] void throw_bad_column(const char* call, const char* what, simd::ColumnError error,
                                        Index column) const;
+
+    // Files, in flat_index_file.hpp.
+    bool write(std::ostream& os) const;
+    static BasicFlatIndex read(std::istream& is, bool whole, const std::string& where);
+    template <class Self, class Visit>
+    static void visit_arrays(Self& self, Index n, Visit&& visit);
+    std::size_t mean_bytes() const noexcept {
+        return encoding_ && options_.centring ? sizeof(float) * static_cast<std::size_t>(dim()) : 0;
+    }
+    std::uint64_t payload_bytes(Index n) const;
 
     // Searching, in flat_index_search.hpp.
     struct TopKSink;
@@ -317,4 +336,5 @@ TURBOQUANT_NAMESPACE_END
 
 // The members' definitions.
 #include "turboquant/flat_index_add.hpp"
+#include "turboquant/flat_index_file.hpp"
 #include "turboquant/flat_index_search.hpp"

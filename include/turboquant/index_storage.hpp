@@ -65,12 +65,14 @@ public:
         std::memmove(records_.at(to), records_.at(from), records_.element_bytes());
         if (has_terms_) std::memmove(terms_.at(to), terms_.at(from), sizeof(float));
     }
-    // Every array that holds the vectors, for files.
-    template <class Visit>
-    void visit(Visit&& visit) {
-        visit(records_);
-        if (has_terms_) visit(terms_);
+    // For files: calls visit(array, elements that n vectors take) for every array that holds vectors.
+    template <class Self, class Visit>
+    static void visit(Self& self, Index n, Visit&& visit) {
+        visit(self.records_, n);
+        if (self.has_terms_) visit(self.terms_, n);
     }
+    // After the arrays have been filled with n vectors.
+    void filled(Index) noexcept {}
 
     static std::ptrdiff_t scratch(Index, int queries) noexcept { return std::ptrdiff_t{kRows} * queries; }
     struct Prepared {
@@ -167,10 +169,11 @@ public:
             std::memcpy(scale(block, slot + simd::kScanBlock), scale(source, from_slot + simd::kScanBlock),
                         sizeof(float));
     }
-    template <class Visit>
-    void visit(Visit&& visit) {
-        visit(blocks_);
+    template <class Self, class Visit>
+    static void visit(Self& self, Index n, Visit&& visit) {
+        visit(self.blocks_, blocks_for(n));
     }
+    void filled(Index n) noexcept { size_ = n; }
 
     static std::ptrdiff_t scratch(Index, int queries) noexcept {
         return queries >= simd::kScanBatch ? simd::scan_scratch(queries) : 0;

@@ -302,9 +302,15 @@ private:
             });
     }
 
+    // Whether inner products are taken with an int8 query.
+    template <Score Kind>
+    static constexpr bool kInt8 = Kind == kInnerProducts&& IndexBits >= 1 && IndexBits <= 4 && !HasSketch;
+
     template <Score Kind>
     static auto score_kernel() {
-        if constexpr (Kind == kInnerProducts)
+        if constexpr (kInt8<Kind>)
+            return TURBOQUANT_INT8_KERNEL(template row_products<IndexBits>);
+        else if constexpr (Kind == kInnerProducts)
             return TURBOQUANT_KERNEL(template inner_products<IndexBits, HasSketch>);
         else
             return TURBOQUANT_KERNEL(template squared_distances<IndexBits, HasSketch>);
@@ -322,6 +328,8 @@ private:
             return static_cast<Index>(TURBOQUANT_KERNEL(copy_columns)(plan_.dim, queries, rows, row));
         } else {
             const auto bad = static_cast<Index>(rotate(*plan_.rotation, false, queries, rows, row, scratch));
+            if constexpr (kInt8<Kind>)
+                TURBOQUANT_INT8_KERNEL(round_rows)(plan_.dim, rows, row, queries.count, scratch);
             if (Kind == kInnerProducts && plan_.sketch != nullptr) {
                 const simd::InputColumns rotated{rows, simd::InputType::float32, row, queries.count};
                 rotate(*plan_.sketch, false, rotated, rows + simd::padded(dim()), row, scratch);

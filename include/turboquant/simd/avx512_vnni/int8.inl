@@ -82,3 +82,48 @@ struct CodeLookup {
         }
     }
 };
+
+inline constexpr int kSumGroup = 16;
+
+template <int Count>
+TURBOQUANT_INLINE Row load_bytes(const std::uint8_t* p) noexcept {
+    return {_mm512_maskz_loadu_epi8((__mmask64{1} << Count) - 1, p)};
+}
+TURBOQUANT_INLINE Row load_first(const std::uint8_t* p, int count) noexcept {
+    return {_mm512_maskz_loadu_epi8((__mmask64{1} << count) - 1, p)};
+}
+TURBOQUANT_INLINE Sums dot(Sums sums, Row row, Row query) noexcept { return dot(sums, row, Quad{query.v}); }
+
+TURBOQUANT_INLINE __m512i add_interleaved(__m512i a, __m512i b) noexcept {
+    return _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+}
+TURBOQUANT_INLINE __m512i add_quarters(__m512i a, __m512i b) noexcept {
+    return _mm512_add_epi32(_mm512_shuffle_i32x4(a, b, 0x88), _mm512_shuffle_i32x4(a, b, 0xdd));
+}
+TURBOQUANT_INLINE void store_totals(const Sums (&sums)[kSumGroup], std::int32_t* out) noexcept {
+    __m512i fours[4];  // lane i of 128 bits: the i-th quarters of sums 4·k … 4·k + 3
+    TURBOQUANT_UNROLL
+    for (int k = 0; k < 4; ++k) {
+        const __m512i low = add_interleaved(reinterpret_cast<__m512i>(sums[4 * k].v),
+                                            reinterpret_cast<__m512i>(sums[4 * k + 1].v));
+        const __m512i high = add_interleaved(reinterpret_cast<__m512i>(sums[4 * k + 2].v),
+                                             reinterpret_cast<__m512i>(sums[4 * k + 3].v));
+        fours[k] = _mm512_add_epi32(_mm512_unpacklo_epi64(low, high), _mm512_unpackhi_epi64(low, high));
+    }
+    _mm512_storeu_si512(out,
+                        add_quarters(add_quarters(fours[0], fours[1]), add_quarters(fours[2], fours[3])));
+}
+
+// Each quadword takes the Bits bytes that hold its eight codes, vpmultishiftqb brings each to a byte of its own.
+template <int Bits>
+struct RowLookup {
+    __m512i table, bytes, shifts;
+    TURBOQUANT_INLINE explicit RowLookup(const std::int8_t* centroids) noexcept
+        : table(CodeLookup<Bits>(centroids).tables[0]),
+          bytes(_mm512_loadu_si512(kQuadwordUnpack<Bits>.bytes)),
+          shifts(_mm512_loadu_si512(kQuadwordUnpack<Bits>.shifts)) {}
+    TURBOQUANT_INLINE Row operator()(Row packed) const noexcept {
+        const __m512i codes = _mm512_multishift_epi64_epi8(shifts, _mm512_permutexvar_epi8(bytes, packed.v));
+        return {_mm512_permutexvar_epi8(codes, table)};
+    }
+};

@@ -1,18 +1,5 @@
 // Reading records: decoding, scores against queries, and products of codes.
 
-TURBOQUANT_INLINE float load_scale(const std::uint8_t* p, ScaleType type) noexcept {
-    float scale;
-    if (type == ScaleType::float32) {
-        std::memcpy(&scale, p, 4);
-        return scale;
-    }
-    std::uint16_t lanes[16] = {};
-    std::memcpy(lanes, p, 2);
-    float values[kLanes];
-    store(values, type == ScaleType::float16 ? load_float16(lanes) : load_bfloat16(lanes));
-    return values[0];
-}
-
 // The centroids of a record's indices, zeros from dim to the end of its block of 64. Memory may be read up to `end`.
 template <int Bits>
 TURBOQUANT_NOINLINE void load_centroids(const CodecPlan& plan, const std::uint8_t* record,
