@@ -52,14 +52,20 @@ struct SearchResult {
     Eigen::MatrixXf scores;                                           // k × m
 };
 
-// A list of ids, not owned: std::vector or an Eigen vector.
+// A list of ids, not owned: a std::vector, or an Eigen vector, map or column.
 class Ids {
 public:
     Ids(const std::int64_t* data, Index size) noexcept : data_(data), size_(size) {}
     Ids(const std::vector<std::int64_t>& ids) noexcept  // NOLINT: conversion is its purpose
         : data_(ids.data()), size_(static_cast<Index>(ids.size())) {}
-    Ids(const Eigen::Ref<const Eigen::Matrix<std::int64_t, Eigen::Dynamic, 1>>& ids) noexcept  // NOLINT
-        : data_(ids.data()), size_(ids.size()) {}
+    template <class Vector>
+    Ids(const Eigen::DenseBase<Vector>& ids) noexcept  // NOLINT
+        : data_(ids.derived().data()), size_(ids.size()) {
+        static_assert(
+            Vector::IsVectorAtCompileTime && Vector::InnerStrideAtCompileTime == 1 &&
+                (Vector::Flags & Eigen::DirectAccessBit) != 0,
+            "turboquant: ids must be an Eigen vector, map or column whose elements lie side by side");
+    }
     const std::int64_t* data() const noexcept { return data_; }
     Index size() const noexcept { return size_; }
     std::int64_t operator[](Index i) const noexcept { return data_[i]; }
@@ -79,6 +85,9 @@ struct FilterRef {
 
 // Vectors before the mean is known.
 inline constexpr Index kExactVectors = 1024;
+
+// Of a vector and of a query: the square of the sum of two, of them or of one and the mean, is a float.
+inline constexpr double kLargestNorm = 1e18;
 
 // How many threads a call may use: one where the program is built without OpenMP.
 inline Index threads_available(int wanted) noexcept {
@@ -147,6 +156,9 @@ public:
         const std::int64_t first = next_id_;
         const detail::Columns<X> columns(x.derived());
         detail::check_rows("FlatIndex::add", dim(), x.rows());
+        if (x.cols() > std::numeric_limits<std::int64_t>::max() - first)
+            detail::throw_invalid_argument("FlatIndex::add: no automatic ids are left above " +
+                                           std::to_string(first - 1));
         add_columns(columns.input(), nullptr);
         return first;
     }
@@ -203,8 +215,8 @@ public:
         };
         search_columns(queries, k, {call, &filter}, result);
     }
-    // The best `rerank` by codes, scored again by exact(id, j), the true score of that vector for query column j (or
-    // exact(id, column), when it takes no index), of which the k best are returned.
+    // The best `rerank` by codes, scored again by exact(id, queries.col(j)), the true score of that vector for that query
+    // (or by exact(id, j), when it takes no column), of which the k best are returned.
     template <class X, class Exact>
     SearchResult search(const Eigen::MatrixBase<X>& queries, Index k, Index rerank, const Exact& exact) const;
 
@@ -240,8 +252,6 @@ private:
 
     bool normalises() const noexcept { return options_.metric == Metric::cosine; }
     bool euclidean() const noexcept { return options_.metric == Metric::l2; }
-    bool has_terms() const noexcept { return options_.centring || euclidean(); }
-    double largest_norm() const noexcept { return has_terms() ? 1e18 : 1e36; }
     std::ptrdiff_t stride() const noexcept { return simd::padded(static_cast<std::ptrdiff_t>(dim())); }
     std::int64_t id_at(Index i) const noexcept {
         if (!explicit_ids_) return i;

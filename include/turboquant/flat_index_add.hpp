@@ -114,9 +114,9 @@ void BasicFlatIndex<Quantizer>::keep_exact(const simd::InputColumns& in, Index f
         float term;
         const simd::CentreResult result = detail::with_scratch(stride(), [&](float* scratch) {
             const simd::FloatingPointGuard guard;
-            return kernel(in, first + i, 1, static_cast<int>(dim()), normalises(), false, largest_norm(),
-                          mean_.data(), reinterpret_cast<float*>(exact_.at(count_ + i)), stride(), &term,
-                          scratch);
+            return kernel(in, first + i, 1, static_cast<int>(dim()), normalises(), false,
+                          detail::kLargestNorm, mean_.data(), reinterpret_cast<float*>(exact_.at(count_ + i)),
+                          stride(), &term, scratch);
         });
         if (result.error != simd::ColumnError::none)
             throw_bad_column("add", "vectors", result.error, first + i);
@@ -143,7 +143,7 @@ void BasicFlatIndex<Quantizer>::encode(const simd::InputColumns& in, Index first
             const simd::FloatingPointGuard guard;
             result =
                 kernel(in, first + done, some, static_cast<int>(dim()), normalises() && !kept, euclidean(),
-                       largest_norm(), mean_.data(), rows.data(), stride(), terms.data(), scratch);
+                       detail::kLargestNorm, mean_.data(), rows.data(), stride(), terms.data(), scratch);
         }
         if (result.error != simd::ColumnError::none)
             throw_bad_column("add", "vectors", result.error, first + done + static_cast<Index>(result.good));
@@ -165,8 +165,7 @@ void BasicFlatIndex<Quantizer>::throw_bad_column(const char* call, const char* w
     const std::string where = std::string("FlatIndex::") + call;
     if (error == simd::ColumnError::not_finite) detail::throw_not_finite(where, what, column);
     detail::throw_invalid_argument(where + ": the norm of column " + std::to_string(column) + " of the " +
-                                   what + " is above " + (has_terms() ? "1e18" : "1e36") +
-                                   ", too large to be scored");
+                                   what + " is above 1e18, too large to be scored");
 }
 
 // --- Ids ------------------------------------------------------------------------------------------------------------------

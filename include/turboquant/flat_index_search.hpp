@@ -114,7 +114,7 @@ void BasicFlatIndex<Quantizer>::with_queries(const char* call, const simd::Input
             {
                 const simd::FloatingPointGuard guard;
                 result = TURBOQUANT_KERNEL(centre_columns)(in, first, count, static_cast<int>(dim()),
-                                                           normalises(), euclidean(), largest_norm(),
+                                                           normalises(), euclidean(), detail::kLargestNorm,
                                                            mean_.data(), memory, row, terms, rest);
             }
             if (result.error != simd::ColumnError::none)
@@ -281,6 +281,9 @@ template <class Quantizer>
 template <class X, class Exact>
 SearchResult BasicFlatIndex<Quantizer>::search(const Eigen::MatrixBase<X>& queries, Index k, Index rerank,
                                                const Exact& exact) const {
+    if (k < 0)
+        detail::throw_invalid_argument("FlatIndex::search: k must not be negative, but is " +
+                                       std::to_string(k));
     if (rerank < k)
         detail::throw_invalid_argument("FlatIndex::search: rerank must be at least k = " + std::to_string(k) +
                                        ", but is " + std::to_string(rerank));
@@ -293,10 +296,11 @@ SearchResult BasicFlatIndex<Quantizer>::search(const Eigen::MatrixBase<X>& queri
         for (Index i = 0; i < rerank && candidates.ids(i, j) >= 0; ++i) {
             const std::int64_t id = candidates.ids(i, j);
             float score;
-            if constexpr (std::is_invocable_r_v<float, const Exact&, std::int64_t, Index>)
-                score = static_cast<float>(exact(id, j));
-            else
+            // The column first: a generic lambda that is written for columns would not compile for an index.
+            if constexpr (std::is_invocable_r_v<float, const Exact&, std::int64_t, decltype(queries.col(j))>)
                 score = static_cast<float>(exact(id, queries.col(j)));
+            else
+                score = static_cast<float>(exact(id, j));
             best.push(euclidean() ? -score : score, id);
         }
         finish(best, k, j, result);
