@@ -85,6 +85,7 @@ namespace avx512_vnni {
 #include "turboquant/simd/avx512_vnni/int8.inl"
 #include "turboquant/simd/kernels/scales.inl"
 #include "turboquant/simd/kernels/int8.inl"
+#include "turboquant/simd/kernels/rows_wide.inl"
 }  // namespace avx512_vnni
 TURBOQUANT_REGION_END
 #if !defined(__clang__)
