@@ -166,7 +166,8 @@ inline void centre_rows(float* rows, std::ptrdiff_t stride, int count, int dim, 
 }
 
 // x·factor, `dim` floats and up to the end of the last vector.
-inline void scale_rows(float* rows, std::ptrdiff_t stride, std::ptrdiff_t count, int dim, float factor) noexcept {
+inline void scale_rows(float* rows, std::ptrdiff_t stride, std::ptrdiff_t count, int dim,
+                       float factor) noexcept {
     const Floats f = broadcast(factor);
     for (std::ptrdiff_t r = 0; r < count; ++r)
         for (int i = 0; i < dim; i += kLanes)
