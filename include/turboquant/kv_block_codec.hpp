@@ -291,8 +291,8 @@ public:
                                            " of a block of 64");
         const detail::Columns<K> keys(k.derived());
         const detail::Columns<V> values(v.derived());
-        encode_columns("KvBlockCodec::encode", keys.input(), values.input(), static_cast<int>(first),
-                       key_block, value_block);
+        encode_columns("KvBlockCodec::encode", keys.input(), values.input(), /*plain=*/false,
+                       static_cast<int>(first), key_block, value_block);
     }
 
     // Adds the tokens of the pages to the state of the queries (HeadDim × m), which the first call sizes. Of the options all
@@ -387,9 +387,9 @@ public:
                                                                   static_cast<std::uint8_t*>(value_block));
     }
 
-    // For containers: encode() after its checks.
+    // For containers: encode() after its checks. `plain`: float rows, known to be finite, with 31 floats behind the last.
     void encode_columns(const char* where, const simd::InputColumns& k, const simd::InputColumns& v,
-                        int first, void* key_block, void* value_block) const {
+                        bool plain, int first, void* key_block, void* value_block) const {
         const auto count = static_cast<int>(k.count);
         const std::size_t key_bytes = static_cast<std::size_t>(count) * keys_.bytes_per_vector();
         const std::size_t value_bytes = static_cast<std::size_t>(count) * values_.bytes_per_vector();
@@ -403,9 +403,9 @@ public:
             std::uint8_t* const value_records = key_records + (key_bytes + 63) / 64 * 64;
             const detail::BlockFormat<KeyQuantizer> key_format(keys_);
             const detail::BlockFormat<ValueQuantizer> value_format(values_);
-            records_of(where, "keys", key_format, keys_, means_ ? means_->key.data() : nullptr, k,
+            records_of(where, "keys", key_format, keys_, means_ ? means_->key.data() : nullptr, k, plain,
                        key_records, scratch);
-            records_of(where, "values", value_format, values_, means_ ? means_->value.data() : nullptr, v,
+            records_of(where, "values", value_format, values_, means_ ? means_->value.data() : nullptr, v, plain,
                        value_records, scratch);
             key_format.store_keys(key_records, first, count, static_cast<std::uint8_t*>(key_block));
             value_format.store_values(value_records, first, count, static_cast<std::uint8_t*>(value_block));
@@ -422,22 +422,34 @@ private:
         return in;
     }
 
+    // `plain`: rows of floats, finite and with 31 more behind the last, as a container holds them.
     template <class Format, class Quantizer>
     static void records_of(const char* where, const char* what, const Format& format,
                            const Quantizer& quantizer, const float* mean, const simd::InputColumns& in,
-                           std::uint8_t* records, float* scratch) {
+                           bool plain, std::uint8_t* records, float* scratch) {
         const auto dim = static_cast<int>(quantizer.dim());
         const std::ptrdiff_t stride = simd::padded(dim);
-        for (Index i = 0; i < in.count; i += kEncodedAtOnce) {
-            const Index count = std::min<Index>(kEncodedAtOnce, in.count - i);
-            const auto bad =
-                static_cast<Index>(TURBOQUANT_KERNEL(copy_columns)(dim, part(in, i, count), scratch, stride));
-            if (bad >= 0) detail::throw_not_finite(where, what, i + bad);
-            if (mean != nullptr)
-                TURBOQUANT_KERNEL(centre_rows)(scratch, stride, static_cast<int>(count), dim, mean);
-            format.encode_rows(where, scratch, stride, static_cast<int>(count),
-                               records + static_cast<std::size_t>(i) * quantizer.bytes_per_vector(),
-                               scratch + kEncodedAtOnce * stride);
+        float* const work = scratch + kEncodedAtOnce * stride;
+        const Index at_once = plain && mean == nullptr ? static_cast<Index>(in.count) : kEncodedAtOnce;
+        for (Index i = 0; i < in.count; i += at_once) {
+            const Index count = std::min<Index>(at_once, in.count - i);
+            std::uint8_t* const to = records + static_cast<std::size_t>(i) * quantizer.bytes_per_vector();
+            const float* rows = static_cast<const float*>(in.data) + i * in.stride;
+            std::ptrdiff_t rows_stride = in.stride;
+            if (!plain) {
+                const auto bad = static_cast<Index>(
+                    TURBOQUANT_KERNEL(copy_columns)(dim, part(in, i, count), scratch, stride));
+                if (bad >= 0) detail::throw_not_finite(where, what, i + bad);
+                rows = scratch;
+                rows_stride = stride;
+            }
+            if (mean != nullptr) {
+                TURBOQUANT_KERNEL(centre_rows)
+                (rows, rows_stride, static_cast<int>(count), dim, mean, scratch, stride);
+                rows = scratch;
+                rows_stride = stride;
+            }
+            format.encode_rows(where, rows, rows_stride, static_cast<int>(count), to, work);
         }
     }
 

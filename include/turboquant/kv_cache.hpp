@@ -355,14 +355,14 @@ private:
         const std::size_t key_bytes = aligned_key_bytes();
         const auto index = static_cast<std::size_t>(coded_ / kBlock);
         if (index == blocks_.size())
-            blocks_.emplace_back(key_bytes + codec_.value_block_bytes());
+            blocks_.emplace_back(key_bytes + codec_.value_block_bytes(), /*zeroed=*/false);
         else
             blocks_[index].make_unique();
         std::uint8_t* const block = blocks_[index].data();
         recent_.for_runs(coded_, end, [&](const detail::ExactTokens::Run& run, Index token) {
             codec_.encode_columns("KvCache::append", {run.keys, simd::InputType::float32, dim(), run.count},
                                   {run.values, simd::InputType::float32, value_dim(), run.count},
-                                  static_cast<int>(token % kBlock), block, block + key_bytes);
+                                  /*plain=*/true, static_cast<int>(token % kBlock), block, block + key_bytes);
         });
         coded_ = end;
     }
@@ -600,7 +600,7 @@ private:
         take_tokens(sinks_, 0, fields.sink_count());
         blocks_.reserve(static_cast<std::size_t>(fields.blocks()));
         for (Index i = 0; i < fields.blocks(); ++i) {
-            blocks_.emplace_back(aligned_key_bytes() + fields.value_block_bytes);
+            blocks_.emplace_back(aligned_key_bytes() + fields.value_block_bytes, /*zeroed=*/false);
             std::memcpy(blocks_.back().data(), from, fields.key_block_bytes);
             from += fields.key_block_bytes;
             std::memcpy(blocks_.back().data() + aligned_key_bytes(), from, fields.value_block_bytes);
