@@ -7,14 +7,17 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 
 #include "turboquant/config.hpp"
+#include "turboquant/simd/attention_plan.hpp"
 #include "turboquant/simd/codebook_table.hpp"
 #include "turboquant/simd/floating_point_guard.hpp"
 #include "turboquant/simd/packing.hpp"
 #include "turboquant/simd/plan.hpp"
 #include "turboquant/simd/scan_layout.hpp"
 #include "turboquant/simd/target.hpp"
+#include "turboquant/simd/value_layout.hpp"
 
 #if TURBOQUANT_X86
 #include <immintrin.h>
@@ -49,6 +52,7 @@ namespace simd {
 namespace scalar {
 #include "turboquant/simd/scalar/vector.inl"
 #include "turboquant/simd/scalar/int8.inl"
+#include "turboquant/simd/scalar/attention.inl"
 #include "turboquant/simd/kernels/all.inl"
 #include "turboquant/simd/kernels/int8.inl"
 }  // namespace scalar
@@ -59,6 +63,7 @@ TURBOQUANT_REGION_BEGIN("avx2,fma,f16c,bmi,bmi2")
 namespace avx2 {
 #include "turboquant/simd/avx2/vector.inl"
 #include "turboquant/simd/avx2/int8.inl"
+#include "turboquant/simd/avx2/attention.inl"
 #include "turboquant/simd/kernels/all.inl"
 #include "turboquant/simd/kernels/int8.inl"
 }  // namespace avx2
@@ -73,6 +78,7 @@ TURBOQUANT_REGION_BEGIN("avx2,fma,f16c,bmi,bmi2,avx512f,avx512bw,avx512dq,avx512
 namespace avx512 {
 #include "turboquant/simd/avx512/vector.inl"
 #include "turboquant/simd/avx512/int8.inl"
+#include "turboquant/simd/avx512/attention.inl"
 #include "turboquant/simd/kernels/all.inl"
 #include "turboquant/simd/kernels/int8.inl"
 }  // namespace avx512
@@ -84,6 +90,7 @@ namespace avx512_vnni {
 #include "turboquant/simd/avx512/vector.inl"
 #include "turboquant/simd/avx512_vnni/int8.inl"
 #include "turboquant/simd/kernels/scales.inl"
+#include "turboquant/simd/avx512_vnni/attention.inl"
 #include "turboquant/simd/kernels/int8.inl"
 #include "turboquant/simd/kernels/rows_wide.inl"
 }  // namespace avx512_vnni
@@ -97,6 +104,7 @@ TURBOQUANT_REGION_END
 namespace neon {
 #include "turboquant/simd/neon/vector.inl"
 #include "turboquant/simd/neon/int8.inl"
+#include "turboquant/simd/neon/attention.inl"
 #include "turboquant/simd/kernels/all.inl"
 #include "turboquant/simd/kernels/int8.inl"
 }  // namespace neon
@@ -105,6 +113,7 @@ namespace neon_dotprod {
 #include "turboquant/simd/neon/vector.inl"
 #include "turboquant/simd/neon/int8.inl"
 #include "turboquant/simd/kernels/scales.inl"
+#include "turboquant/simd/neon/attention.inl"
 #include "turboquant/simd/kernels/int8.inl"
 #undef TURBOQUANT_INT8_DOTPROD
 }  // namespace neon_dotprod

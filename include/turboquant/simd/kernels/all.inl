@@ -7,4 +7,5 @@
 #include "turboquant/simd/kernels/scales.inl"
 #include "turboquant/simd/kernels/decode.inl"
 #include "turboquant/simd/kernels/centre.inl"
+#include "turboquant/simd/kernels/attention.inl"
 // clang-format on
