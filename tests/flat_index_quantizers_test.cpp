@@ -60,14 +60,15 @@ TEST(FlatIndexQuantizers, GivenQuantizer) {
     const Eigen::MatrixXf x = vectors(64, 2000, 1);
     index.add(x);
     usual.add(x);
-    // `norm` shrinks products by 1 − D: of a vector with itself, on average over 2000, to .1 %.
+    // `norm` shrinks products by 1 − D: of vectors with themselves, here of 100.
     const Eigen::VectorXf norms = x.colwise().squaredNorm();
     double shrunk = 0, unbiased = 0;
     for (Index i = 0; i < 2000; i += 20) {
         shrunk += static_cast<double>(index.scores(x.col(i))(i, 0) / norms[i]) / 100;
         unbiased += static_cast<double>(usual.scores(x.col(i))(i, 0) / norms[i]) / 100;
     }
-    EXPECT_NEAR(shrunk, 1 - tq::LloydMaxCodebook<Dynamic, 2>(64).distortion(), .02);
+    const double distortion = tq::LloydMaxCodebook<Dynamic, 2>(64).distortion();
+    EXPECT_NEAR(shrunk, 1 - distortion, .02);
     EXPECT_NEAR(unbiased, 1.0, .001);  // <x, x̂> = ‖x‖² up to the rounding of the query
 }
 
