@@ -149,4 +149,56 @@ testing::AssertionResult same_index(const FlatIndexT& a, const FlatIndexT& b,
     return same(a.scores(queries), b.scores(queries));
 }
 
+// Σ(score − true score)² over what one unit of E[(<q, x̂> − <q, x>)²]·d / (‖q‖²‖x‖²) would give: for an unbiased quantizer its
+// variance factor, whatever metric and centring. q and x are those that the quantizer sees: less the mean, if there is one.
+template <class FlatIndexT>
+double variance_factor(const FlatIndexT& index, const Eigen::MatrixXf& x, const Eigen::MatrixXf& queries) {
+    const tq::Metric metric = index.options().metric;
+    Eigen::MatrixXd a = x.cast<double>(), b = queries.cast<double>();
+    if (metric == Metric::cosine) {
+        a.colwise().normalize();
+        b.colwise().normalize();
+    }
+    if (index.mean().size() > 0) {
+        a.colwise() -= index.mean().template cast<double>();
+        b.colwise() -= index.mean().template cast<double>();
+    }
+    const double scale = metric == Metric::l2 ? .5 : 1.0;
+    const Eigen::MatrixXd errors =
+        scale * (index.scores(queries).template cast<double>() - true_scores(x, queries, metric));
+    // Only the part of q that is orthogonal to x meets an error.
+    const Eigen::MatrixXd products = a.transpose() * b;
+    const double unit =
+        (a.colwise().squaredNorm().transpose() * b.colwise().squaredNorm() - products.cwiseAbs2()).sum() /
+        static_cast<double>(x.rows());
+    return errors.squaredNorm() / unit;
+}
+
+// Search is a sort of scores, and scores err as theory says, for every metric with and without centring.
+template <class FlatIndexT>
+void scores_as_theory_says(Index dim, double expected) {
+    const Eigen::MatrixXf x = vectors(dim, 2000, 1), queries = vectors(dim, 40, 2);
+    for (const Metric metric : all_metrics())
+        for (const bool centring : {false, true}) {
+            SCOPED_TRACE(testing::Message()
+                         << name_of(metric) << ", centring " << centring << ", d = " << dim);
+            FlatIndexT index(dim, options_of(metric, centring));
+            index.add(x.leftCols(700));
+            index.add(x.rightCols(1300));
+            const Eigen::MatrixXf scores = index.scores(queries);
+            EXPECT_TRUE(same(index.search(queries, 10), by_sorting(scores, index.ids(), 10, metric)));
+            EXPECT_TRUE(
+                same(index.search(queries.col(3), 10), by_sorting(scores.col(3), index.ids(), 10, metric)));
+            // One rotation, 40 queries in 64 dimensions: over 200 seeds the ratio has a standard deviation of 2 to 4 %.
+            EXPECT_NEAR(variance_factor(index, x, queries) / expected, 1.0, .2);
+        }
+}
+
+// Of Algorithm 1 with the unbiased scale, and of the orthogonal sketch (which is Algorithm 1 at 1 bit): D/(1 − D).
+template <int Bits>
+double unbiased_variance(Index dim) {
+    const double d = tq::LloydMaxCodebook<tq::Dynamic, Bits>(dim).distortion();
+    return d / (1 - d);
+}
+
 }  // namespace flat_index_support

@@ -324,10 +324,10 @@ private:
     static auto score_kernel() {
 #if TURBOQUANT_X86
         if constexpr (Kind == kInnerProducts && IndexBits > 4 && !HasSketch)
-            if (wide<Kind>()) return &simd::avx512_vnni::template wide_row_products<IndexBits>;
+            if (wide<Kind>()) return &simd::avx512_vnni::template wide_record_products<IndexBits>;
 #endif
         if constexpr (kInt8<Kind>)
-            return TURBOQUANT_INT8_KERNEL(template row_products<IndexBits>);
+            return TURBOQUANT_INT8_KERNEL(template record_products<IndexBits>);
         else if constexpr (Kind == kInnerProducts)
             return TURBOQUANT_KERNEL(template inner_products<IndexBits, HasSketch>);
         else

@@ -173,7 +173,6 @@ TURBOQUANT_INLINE Floats to_floats(const std::int32_t* p, std::int32_t offset) n
 TURBOQUANT_INLINE std::uint32_t reached(Floats a, Floats b) noexcept {
     return static_cast<std::uint32_t>(_mm256_movemask_ps(_mm256_cmp_ps(a.v, b.v, _CMP_GE_OQ)));
 }
-TURBOQUANT_INLINE Floats maximum(Floats a, Floats b) noexcept { return {_mm256_max_ps(a.v, b.v)}; }
 TURBOQUANT_INLINE void store_rounded(std::int8_t* p, Floats a) noexcept {
     const __m256i integers = _mm256_cvtps_epi32(a.v);
     const __m128i words =

@@ -6,7 +6,6 @@ TURBOQUANT_INLINE Floats to_floats(const std::int32_t* p, std::int32_t offset) n
 TURBOQUANT_INLINE std::uint32_t reached(Floats a, Floats b) noexcept {
     return _cvtmask16_u32(_mm512_cmp_ps_mask(a.v, b.v, _CMP_GE_OQ));
 }
-TURBOQUANT_INLINE Floats maximum(Floats a, Floats b) noexcept { return {_mm512_max_ps(a.v, b.v)}; }
 TURBOQUANT_INLINE void store_rounded(std::int8_t* p, Floats a) noexcept {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(a.v)));
 }

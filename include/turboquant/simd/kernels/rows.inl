@@ -136,9 +136,9 @@ TURBOQUANT_NOINLINE void score_records(const CodecPlan& plan, const RecordRange&
 
 // Estimates of ⟨x_i, q_j⟩: of rows that round_rows() has made.
 template <int Bits>
-void row_products(const CodecPlan& plan, const RecordRange& records, const float* queries,
-                  std::ptrdiff_t stride, std::ptrdiff_t count, float* out, std::ptrdiff_t out_stride,
-                  float*) noexcept {
+void record_products(const CodecPlan& plan, const RecordRange& records, const float* queries,
+                     std::ptrdiff_t stride, std::ptrdiff_t count, float* out, std::ptrdiff_t out_stride,
+                     float*) noexcept {
     std::ptrdiff_t q = 0;
     for (; q + 4 <= count; q += 4)
         score_records<Bits, 4>(plan, records, queries + q * stride, stride, out + q * out_stride, out_stride);

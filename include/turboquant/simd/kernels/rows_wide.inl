@@ -104,9 +104,9 @@ TURBOQUANT_NOINLINE void score_wide_records(const CodecPlan& plan, const RecordR
 
 // Estimates of ⟨x_i, q_j⟩: of rows that round_wide_rows() has made.
 template <int Bits>
-void wide_row_products(const CodecPlan& plan, const RecordRange& records, const float* queries,
-                       std::ptrdiff_t stride, std::ptrdiff_t count, float* out, std::ptrdiff_t out_stride,
-                       float*) noexcept {
+void wide_record_products(const CodecPlan& plan, const RecordRange& records, const float* queries,
+                          std::ptrdiff_t stride, std::ptrdiff_t count, float* out, std::ptrdiff_t out_stride,
+                          float*) noexcept {
     std::ptrdiff_t q = 0;
     for (; q + 4 <= count; q += 4)
         score_wide_records<Bits, 4>(plan, records, queries + q * stride, stride, out + q * out_stride,

@@ -168,7 +168,6 @@ struct RowLookup {
     }
 };
 
-TURBOQUANT_INLINE Floats maximum(Floats a, Floats b) noexcept { return {vmaxq_f32(a.v, b.v)}; }
 TURBOQUANT_INLINE void store_rounded(std::int8_t* p, Floats a) noexcept {
     const int16x4_t words = vqmovn_s32(vcvtnq_s32_f32(a.v));
     const int8x8_t bytes = vqmovn_s16(vcombine_s16(words, words));

@@ -16,7 +16,7 @@
 //   load_bytes<Count>, load_first   a row of which Count bytes, or a number below 64, come from memory and the rest is zero
 //   dot with a row           sums + the dot products of 16 times 4 bytes with as many of a query
 //   kSumGroup, store_totals  so many sums, each to the sum of its 16
-//   maximum, store_rounded   of floats: the larger; kLanes int8, rounded to nearest
+//   store_rounded            kLanes floats to int8, rounded to nearest
 //   reached                  one bit a lane: a >= b
 
 inline constexpr int kOffset = 0;
@@ -134,10 +134,6 @@ struct RowLookup {
     }
 };
 
-TURBOQUANT_INLINE Floats maximum(Floats a, Floats b) noexcept {
-    for (int i = 0; i < kLanes; ++i) a.v[i] = a.v[i] > b.v[i] ? a.v[i] : b.v[i];
-    return a;
-}
 TURBOQUANT_INLINE void store_rounded(std::int8_t* p, Floats a) noexcept {
     for (int i = 0; i < kLanes; ++i) p[i] = static_cast<std::int8_t>(round_to_int16(a.v[i]));
 }
