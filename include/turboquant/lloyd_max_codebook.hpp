@@ -377,13 +377,20 @@ inline void build_codebook(Codebook& book, int dim, int bits) {
         double positive[128];
         for (int i = 0; i < half; ++i) positive[i] = (2.0 * i + 1.0) / (2.0 * half - 1.0);
         set_positive_half(book, dim, bits, positive);
+        double probabilities[128] = {};
+        probabilities[half - 1] = 1.0;
+        simd::fill_int8_centroids(book.table, positive, probabilities);
         book.distortion = 0.0;
         book.entropy = 1.0;
         return;
     }
     LloydMaxSolver solver(dim, half);
-    set_positive_half(book, dim, bits, solver.solve());
+    const double* positive = solver.solve();
+    set_positive_half(book, dim, bits, positive);
     const double mass = solver.mass();
+    double probabilities[128];
+    for (int i = 0; i < half; ++i) probabilities[i] = solver.mass(i) / mass;
+    simd::fill_int8_centroids(book.table, positive, probabilities);
     book.distortion = dim * solver.squared_error() / mass;
     book.entropy = 0.0;
     for (int i = 0; i < half; ++i) {

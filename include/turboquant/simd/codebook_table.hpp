@@ -38,6 +38,10 @@ struct CodebookTable {
     // bits <= 4: code == uint16(y + signed_offsets[uint16(y) >> 11]) >> (16 - bits), 32 cells of width 2048.
     // All 0 for more bits.
     alignas(64) std::int16_t signed_offsets[32];
+
+    // bits <= 4: centroids in int8, symmetric: centroids[k] is about int8_step·int8_centroids[k]. Else 0.
+    alignas(16) std::int8_t int8_centroids[16];
+    float int8_step;
 };
 
 // The code of y in [-32768, 32767] (see above), by the magnitude table.
@@ -121,6 +125,39 @@ inline bool fill_offset_tables(CodebookTable& table, const int* thresholds) noex
         valid = valid && inside <= 1;
     }
     return valid;
+}
+
+// Fills the int8 centroids of at most 4 bits from the positive ones and the probabilities of their cells: the multiple of
+// the centroids that loses least to rounding, in the mean over cells, of those whose largest rounds to 64 … 127. What is
+// lost is a relative squared error of about 1e-5 at 4 bits, less below: a thousandth of the quantization error.
+inline void fill_int8_centroids(CodebookTable& table, const double* positive,
+                                const double* probabilities) noexcept {
+    using turboquant::detail::rounded;
+    for (std::int8_t& c : table.int8_centroids) c = 0;
+    table.int8_step = 0.0f;
+    if (table.bits > 4) return;
+    const int half = 1 << (table.bits - 1);
+    double best = -1.0;
+    for (int quarters = 4 * 127; quarters >= 4 * 64; --quarters) {
+        const double multiple = 0.25 * quarters / positive[half - 1];
+        double product = 0.0, square = 0.0;
+        int integers[8];
+        for (int i = 0; i < half; ++i) {
+            integers[i] = static_cast<int>(rounded(positive[i] * multiple) + 0.5);
+            const double weighted = rounded(probabilities[i] * integers[i]);
+            product += rounded(weighted * positive[i]);
+            square += rounded(weighted * integers[i]);
+        }
+        // With step = product/square the squared error is Σ p·c² − product²/square.
+        const double kept = rounded(product * product) / square;
+        if (!(kept > best)) continue;
+        best = kept;
+        table.int8_step = static_cast<float>(product / square);
+        for (int i = 0; i < half; ++i) {
+            table.int8_centroids[half + i] = static_cast<std::int8_t>(integers[i]);
+            table.int8_centroids[half - 1 - i] = static_cast<std::int8_t>(-integers[i]);
+        }
+    }
 }
 
 }  // namespace simd

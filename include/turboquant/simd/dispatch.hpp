@@ -7,13 +7,17 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 
 #include "turboquant/config.hpp"
+#include "turboquant/simd/attention_plan.hpp"
 #include "turboquant/simd/codebook_table.hpp"
 #include "turboquant/simd/floating_point_guard.hpp"
 #include "turboquant/simd/packing.hpp"
 #include "turboquant/simd/plan.hpp"
+#include "turboquant/simd/scan_layout.hpp"
 #include "turboquant/simd/target.hpp"
+#include "turboquant/simd/value_layout.hpp"
 
 #if TURBOQUANT_X86
 #include <immintrin.h>
@@ -47,7 +51,10 @@ namespace simd {
 #define TURBOQUANT_UNROLL
 namespace scalar {
 #include "turboquant/simd/scalar/vector.inl"
+#include "turboquant/simd/scalar/int8.inl"
+#include "turboquant/simd/scalar/attention.inl"
 #include "turboquant/simd/kernels/all.inl"
+#include "turboquant/simd/kernels/int8.inl"
 }  // namespace scalar
 #pragma pop_macro("TURBOQUANT_UNROLL")
 
@@ -55,7 +62,10 @@ namespace scalar {
 TURBOQUANT_REGION_BEGIN("avx2,fma,f16c,bmi,bmi2")
 namespace avx2 {
 #include "turboquant/simd/avx2/vector.inl"
+#include "turboquant/simd/avx2/int8.inl"
+#include "turboquant/simd/avx2/attention.inl"
 #include "turboquant/simd/kernels/all.inl"
+#include "turboquant/simd/kernels/int8.inl"
 }  // namespace avx2
 TURBOQUANT_REGION_END
 
@@ -67,8 +77,21 @@ TURBOQUANT_REGION_END
 TURBOQUANT_REGION_BEGIN("avx2,fma,f16c,bmi,bmi2,avx512f,avx512bw,avx512dq,avx512vl")
 namespace avx512 {
 #include "turboquant/simd/avx512/vector.inl"
+#include "turboquant/simd/avx512/int8.inl"
+#include "turboquant/simd/avx512/attention.inl"
 #include "turboquant/simd/kernels/all.inl"
+#include "turboquant/simd/kernels/int8.inl"
 }  // namespace avx512
+TURBOQUANT_REGION_END
+
+// Only what int8 dot products change.
+TURBOQUANT_REGION_BEGIN("avx2,fma,f16c,bmi,bmi2,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi")
+namespace avx512_vnni {
+#include "turboquant/simd/avx512/vector.inl"
+#include "turboquant/simd/avx512_vnni/int8.inl"
+#include "turboquant/simd/avx512_vnni/attention.inl"
+#include "turboquant/simd/kernels/int8.inl"
+}  // namespace avx512_vnni
 TURBOQUANT_REGION_END
 #if !defined(__clang__)
 #pragma GCC diagnostic pop
@@ -78,14 +101,26 @@ TURBOQUANT_REGION_END
 #if TURBOQUANT_ARM64
 namespace neon {
 #include "turboquant/simd/neon/vector.inl"
+#include "turboquant/simd/neon/int8.inl"
+#include "turboquant/simd/neon/attention.inl"
 #include "turboquant/simd/kernels/all.inl"
+#include "turboquant/simd/kernels/int8.inl"
 }  // namespace neon
+namespace neon_dotprod {
+#define TURBOQUANT_INT8_DOTPROD 1
+#include "turboquant/simd/neon/vector.inl"
+#include "turboquant/simd/neon/int8.inl"
+#include "turboquant/simd/neon/attention.inl"
+#include "turboquant/simd/kernels/int8.inl"
+#undef TURBOQUANT_INT8_DOTPROD
+}  // namespace neon_dotprod
 #endif
 
 // clang-format on
 
-// The kernel of the target in use. avx512_vnni and neon_dotprod share the code of their smaller siblings wherever it
-// would not differ. Each kernel is chosen on its own, so that a program compiles those that it calls.
+// The kernel of the target in use. avx512_vnni and neon_dotprod have kernels of their own where there are int8 dot
+// products (kernels/int8.inl), and those of their smaller siblings elsewhere. Each kernel is chosen on its own, so that a
+// program compiles those that it calls.
 #if TURBOQUANT_X86
 template <class Kernel>
 Kernel* select_kernel(Kernel* scalar_kernel, Kernel* avx2_kernel, Kernel* avx512_kernel) {
@@ -103,6 +138,10 @@ Kernel* select_kernel(Kernel* scalar_kernel, Kernel* avx2_kernel, Kernel* avx512
     ::turboquant::simd::select_kernel(&::turboquant::simd::scalar::__VA_ARGS__, \
                                       &::turboquant::simd::avx2::__VA_ARGS__,   \
                                       &::turboquant::simd::avx512::__VA_ARGS__)
+#define TURBOQUANT_INT8_KERNEL(...)                                     \
+    (::turboquant::active_target() == ::turboquant::Target::avx512_vnni \
+         ? &::turboquant::simd::avx512_vnni::__VA_ARGS__                \
+         : TURBOQUANT_KERNEL(__VA_ARGS__))
 #elif TURBOQUANT_ARM64
 template <class Kernel>
 Kernel* select_kernel(Kernel* scalar_kernel, Kernel* neon_kernel) {
@@ -111,6 +150,10 @@ Kernel* select_kernel(Kernel* scalar_kernel, Kernel* neon_kernel) {
 #define TURBOQUANT_KERNEL(...)                                                  \
     ::turboquant::simd::select_kernel(&::turboquant::simd::scalar::__VA_ARGS__, \
                                       &::turboquant::simd::neon::__VA_ARGS__)
+#define TURBOQUANT_INT8_KERNEL(...)                                      \
+    (::turboquant::active_target() == ::turboquant::Target::neon_dotprod \
+         ? &::turboquant::simd::neon_dotprod::__VA_ARGS__                \
+         : TURBOQUANT_KERNEL(__VA_ARGS__))
 #else
 template <class Kernel>
 Kernel* select_kernel(Kernel* scalar_kernel) {
@@ -118,6 +161,7 @@ Kernel* select_kernel(Kernel* scalar_kernel) {
     return scalar_kernel;
 }
 #define TURBOQUANT_KERNEL(...) ::turboquant::simd::select_kernel(&::turboquant::simd::scalar::__VA_ARGS__)
+#define TURBOQUANT_INT8_KERNEL(...) TURBOQUANT_KERNEL(__VA_ARGS__)
 #endif
 
 }  // namespace simd

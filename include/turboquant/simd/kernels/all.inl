@@ -5,4 +5,5 @@
 #include "turboquant/simd/kernels/encode.inl"
 #include "turboquant/simd/kernels/encode_batch.inl"
 #include "turboquant/simd/kernels/decode.inl"
+#include "turboquant/simd/kernels/attention.inl"
 // clang-format on

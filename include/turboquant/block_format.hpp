@@ -1,0 +1,354 @@
+// How a quantizer's codes of a block of 64 tokens lie, and how attention reads them. KvBlockCodec and KvCache use it through
+// BlockFormat<Quantizer>:
+//
+//   MseQuantizer, 1 to 4 bits   interleaved for integer dot products (simd/scan_layout.hpp for keys, simd/value_layout.hpp
+//                               for values), then 64 scales; products and sums are taken in the rotated domain
+//   MseQuantizer, 5 to 8 bits   records one after another (codes.hpp); the same in float
+//   any other                   records one after another, decoded part by part
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
+#include "turboquant/attention.hpp"
+#include "turboquant/codes.hpp"
+#include "turboquant/columns.hpp"
+#include "turboquant/config.hpp"
+#include "turboquant/mse_quantizer.hpp"
+#include "turboquant/simd/dispatch.hpp"
+
+TURBOQUANT_NAMESPACE_BEGIN
+namespace detail {
+
+using simd::kBlockTokens;
+
+// One group of queries, prepared: rows of `stride` floats, multiplied by scale·log2(e), zero from the dimension on.
+struct BlockQueries {
+    int columns;
+    const float* exact;
+    const float* rotated;
+    std::ptrdiff_t stride;
+    const simd::ScanQuery* rounded;
+};
+
+// Rows of floats that a part of a block is unpacked or decoded to.
+constexpr std::ptrdiff_t tile_stride(std::ptrdiff_t dim) noexcept { return (dim + 63) / 64 * 64; }
+inline int tile_rows(Index dim) noexcept {
+    return static_cast<int>(std::clamp<std::ptrdiff_t>(8192 / tile_stride(dim), 1, kBlockTokens));
+}
+inline std::ptrdiff_t tile_floats(Index dim) noexcept { return tile_rows(dim) * tile_stride(dim); }
+
+// What a call of attend takes from dispatch, once.
+struct FloatKernels {
+    decltype(TURBOQUANT_KERNEL(row_products)) products = TURBOQUANT_KERNEL(row_products);
+    decltype(TURBOQUANT_KERNEL(accumulate_rows)) accumulate = TURBOQUANT_KERNEL(accumulate_rows);
+    decltype(TURBOQUANT_KERNEL(soften)) soften = TURBOQUANT_KERNEL(soften);
+};
+
+// Each token's scale as float: where it lies, or converted to `buffer`.
+inline const float* block_scales(const std::uint8_t* scales, simd::ScaleType type, float* buffer) {
+    if (type == simd::ScaleType::float32) return reinterpret_cast<const float*>(scales);
+    TURBOQUANT_KERNEL(widen_scales)(scales, type, kBlockTokens, buffer);
+    return buffer;
+}
+
+// --- Any quantizer -------------------------------------------------------------------------------------------------
+
+template <class Quantizer>
+class BlockFormat {
+public:
+    static constexpr bool kRotated = false;
+
+    explicit BlockFormat(const Quantizer& quantizer) : quantizer_(&quantizer) {}
+
+    std::size_t key_block_bytes() const { return kBlockTokens * quantizer_->bytes_per_vector(); }
+    std::size_t value_block_bytes() const { return key_block_bytes(); }
+
+    // Records of `count` rows.
+    void encode_rows(const char*, const float* rows, std::ptrdiff_t stride, int count, std::uint8_t* records,
+                     float*) const {
+        const Codes codes = quantizer_->encode(Eigen::Map<const Eigen::MatrixXf, 0, Eigen::OuterStride<>>(
+            rows, quantizer_->dim(), count, Eigen::OuterStride<>(stride)));
+        std::memcpy(records, codes.data(), codes.bytes());
+    }
+    void store_keys(const std::uint8_t* records, int first, int count, std::uint8_t* block) const {
+        const std::size_t bytes = quantizer_->bytes_per_vector();
+        std::memcpy(block + static_cast<std::size_t>(first) * bytes, records,
+                    static_cast<std::size_t>(count) * bytes);
+    }
+    void store_values(const std::uint8_t* records, int first, int count, std::uint8_t* block) const {
+        store_keys(records, first, count, block);
+    }
+
+    void round(const float*, std::int8_t*, simd::ScanQuery&) const noexcept {}
+
+    const float* key_products(const FloatKernels& kernels, const std::uint8_t* block, int tokens,
+                              const BlockQueries& queries, float* logits, float*, float* tile) const {
+        for_parts(block, tokens, tile, [&](int first, int count, std::ptrdiff_t stride) {
+            kernels.products(tile, stride, count, static_cast<int>(quantizer_->dim()), queries.exact,
+                             queries.stride, queries.columns, logits + first);
+        });
+        return nullptr;
+    }
+    const float* value_scales(const std::uint8_t*, int, float*) const { return nullptr; }
+    void accumulate(const FloatKernels& kernels, const std::uint8_t* block, int tokens, const float* weights,
+                    std::uint32_t, const simd::SoftmaxState& state, float* tile) const {
+        for_parts(block, tokens, tile, [&](int first, int count, std::ptrdiff_t stride) {
+            kernels.accumulate(tile, stride, count, static_cast<int>(quantizer_->dim()), weights + first,
+                               state.columns, state.exact, state.stride);
+        });
+    }
+    void rotate_back(const float*, float*, float*) const noexcept {}
+
+    // The vector of token t, dim() floats.
+    void decode_key(const std::uint8_t* block, int t, float* out, float*) const {
+        decode_part(block, t, 1, out, quantizer_->dim());
+    }
+    void decode_value(const std::uint8_t* block, int t, float* out, float* scratch) const {
+        decode_key(block, t, out, scratch);
+    }
+
+private:
+    void decode_part(const std::uint8_t* block, int first, int count, float* out,
+                     std::ptrdiff_t stride) const {
+        Eigen::Map<Eigen::MatrixXf, 0, Eigen::OuterStride<>> rows(out, quantizer_->dim(), count,
+                                                                  Eigen::OuterStride<>(stride));
+        quantizer_->decode(
+            quantizer_->view(block + static_cast<std::size_t>(first) * quantizer_->bytes_per_vector(), count),
+            rows);
+    }
+    template <class Body>
+    void for_parts(const std::uint8_t* block, int tokens, float* tile, Body&& body) const {
+        const std::ptrdiff_t stride = tile_stride(quantizer_->dim());
+        const int rows = tile_rows(quantizer_->dim());
+        std::fill(tile, tile + rows * stride, 0.0f);
+        for (int first = 0; first < tokens; first += rows) {
+            const int count = std::min(rows, tokens - first);
+            decode_part(block, first, count, tile, stride);
+            body(first, count, stride);
+        }
+    }
+
+    const Quantizer* quantizer_;
+};
+
+// --- MseQuantizer --------------------------------------------------------------------------------------------------
+
+// What its two formats share.
+template <int Dim, int Bits>
+class MseFormat {
+public:
+    static constexpr bool kRotated = true;
+    explicit MseFormat(const simd::CodecPlan& plan) noexcept : plan_(&plan) {}
+
+    void encode_rows(const char* where, const float* rows, std::ptrdiff_t stride, int count,
+                     std::uint8_t* records, float* scratch) const {
+        const auto kernel = TURBOQUANT_KERNEL(template encode<Bits, false, Dim>);
+        const simd::InputColumns in{rows, simd::InputType::float32, stride, count};
+        const simd::EncodeResult result = kernel(*plan_, in, records, scratch);
+        if (result.error != simd::EncodeError::none)
+            throw_invalid_argument(std::string(where) + ": a token's norm is " + std::to_string(result.norm) +
+                                   ", too large for the type of the stored scale");
+    }
+
+protected:
+    Index dim() const noexcept { return plan_->dim; }
+
+    // Πᵀ of a row in natural order.
+    void rotate_row_back(const float* row, float* out, float* scratch) const {
+        const simd::InputColumns in{row, simd::InputType::float32, 0, 1};
+        TURBOQUANT_KERNEL(rotate_columns)(*plan_->rotation, true, in, out, 0, scratch);
+    }
+
+    const simd::CodecPlan* plan_;
+};
+
+template <int Dim, int Bits>
+class RecordFormat : public MseFormat<Dim, Bits> {
+    using Base = MseFormat<Dim, Bits>;
+    using Base::plan_;
+
+public:
+    explicit RecordFormat(const simd::CodecPlan& plan) : Base(plan) {}
+
+    std::size_t key_block_bytes() const noexcept { return kBlockTokens * plan_->record_bytes(); }
+    std::size_t value_block_bytes() const noexcept { return key_block_bytes(); }
+
+    void store_keys(const std::uint8_t* records, int first, int count, std::uint8_t* block) const noexcept {
+        const std::size_t bytes = plan_->record_bytes();
+        std::memcpy(block + static_cast<std::size_t>(first) * bytes, records,
+                    static_cast<std::size_t>(count) * bytes);
+    }
+    void store_values(const std::uint8_t* records, int first, int count, std::uint8_t* block) const noexcept {
+        store_keys(records, first, count, block);
+    }
+
+    void round(const float*, std::int8_t*, simd::ScanQuery&) const noexcept {}
+
+    const float* key_products(const FloatKernels& kernels, const std::uint8_t* block, int tokens,
+                              const BlockQueries& queries, float* logits, float* scales, float* tile) const {
+        for_parts(block, tokens, scales, tile, [&](int first, int count, std::ptrdiff_t stride) {
+            kernels.products(tile, stride, count, plan_->dim, queries.rotated, queries.stride,
+                             queries.columns, logits + first);
+        });
+        return scales;
+    }
+    const float* value_scales(const std::uint8_t* block, int tokens, float* scales) const {
+        TURBOQUANT_KERNEL(load_scales_of_records)(*plan_, block, tokens, scales);
+        return scales;
+    }
+    void accumulate(const FloatKernels& kernels, const std::uint8_t* block, int tokens, const float* weights,
+                    std::uint32_t, const simd::SoftmaxState& state, float* tile) const {
+        float scales[kBlockTokens];
+        for_parts(block, tokens, scales, tile, [&](int first, int count, std::ptrdiff_t stride) {
+            kernels.accumulate(tile, stride, count, plan_->dim, weights + first, state.columns, state.rotated,
+                               state.stride);
+        });
+    }
+    void rotate_back(const float* sums, float* out, float* scratch) const {
+        this->rotate_row_back(sums, out, scratch);
+    }
+
+    void decode_key(const std::uint8_t* block, int t, float* out, float* scratch) const {
+        const auto kernel = TURBOQUANT_KERNEL(template decode<Bits, false, Dim>);
+        const std::uint8_t* record = block + static_cast<std::size_t>(t) * plan_->record_bytes();
+        kernel(*plan_, {record, plan_->record_bytes(), nullptr, 1, block + key_block_bytes()}, out, 0,
+               scratch);
+    }
+    void decode_value(const std::uint8_t* block, int t, float* out, float* scratch) const {
+        decode_key(block, t, out, scratch);
+    }
+
+private:
+    template <class Body>
+    void for_parts(const std::uint8_t* block, int tokens, float* scales, float* tile, Body&& body) const {
+        const auto load = TURBOQUANT_KERNEL(template load_rows<Bits>);
+        const std::ptrdiff_t stride = tile_stride(plan_->dim);
+        const int rows = tile_rows(plan_->dim);
+        for (int first = 0; first < tokens; first += rows) {
+            const int count = std::min(rows, tokens - first);
+            load(*plan_, block + static_cast<std::size_t>(first) * plan_->record_bytes(), count,
+                 block + key_block_bytes(), tile, stride, scales + first);
+            body(first, count, stride);
+        }
+    }
+};
+
+template <int Dim, int Bits>
+class InterleavedFormat : public MseFormat<Dim, Bits> {
+    using Base = MseFormat<Dim, Bits>;
+    using Base::plan_;
+
+public:
+    explicit InterleavedFormat(const simd::CodecPlan& plan)
+        : Base(plan), keys_(plan.dim), values_(plan.dim), scale_bytes_(simd::scale_bytes(plan.scale_type)) {}
+
+    std::size_t key_block_bytes() const noexcept {
+        return 2 * keys_.index_bytes() + kBlockTokens * scale_bytes_;
+    }
+    std::size_t value_block_bytes() const noexcept {
+        return values_.index_bytes() + kBlockTokens * scale_bytes_;
+    }
+
+    void store_keys(const std::uint8_t* records, int first, int count, std::uint8_t* block) const noexcept {
+        std::uint8_t* scales = block + 2 * keys_.index_bytes();
+        for (int t = first; t < first + count; ++t, records += plan_->record_bytes()) {
+            std::uint8_t* half = block + (t >= simd::kScanBlock ? keys_.index_bytes() : 0);
+            simd::store_in_block(keys_, records, half, t % simd::kScanBlock);
+            store_scale(records, scales, t);
+        }
+    }
+    void store_values(const std::uint8_t* records, int first, int count, std::uint8_t* block) const noexcept {
+        std::uint8_t* scales = block + values_.index_bytes();
+        const std::size_t bytes = plan_->record_bytes();
+        for (int quad = first / 4; 4 * quad < first + count; ++quad) {
+            const std::uint8_t* four[4];
+            unsigned mask = 0;
+            for (int k = 0; k < 4; ++k) {
+                const int t = 4 * quad + k;
+                const bool there = t >= first && t < first + count;
+                four[k] = records + (there ? static_cast<std::size_t>(t - first) * bytes : 0);
+                if (!there) continue;
+                mask |= 1u << k;
+                store_scale(four[k], scales, t);
+            }
+            simd::store_value_quad(values_, four, mask,
+                                   block + static_cast<std::size_t>(quad) * values_.quad_bytes());
+        }
+    }
+
+    void round(const float* rotated, std::int8_t* quads, simd::ScanQuery& query) const noexcept {
+        query = simd::round_query(keys_, rotated, quads);
+    }
+
+    const float* key_products(const FloatKernels&, const std::uint8_t* block, int,
+                              const BlockQueries& queries, float* logits, float* scales, float*) const {
+        products_(keys_, *plan_->codebook, block, queries.rounded, queries.columns, logits);
+        return block_scales(block + 2 * keys_.index_bytes(), plan_->scale_type, scales);
+    }
+    const float* value_scales(const std::uint8_t* block, int, float* scales) const {
+        return block_scales(block + values_.index_bytes(), plan_->scale_type, scales);
+    }
+    void accumulate(const FloatKernels&, const std::uint8_t* block, int tokens, const float* weights,
+                    std::uint32_t counted, const simd::SoftmaxState& state, float*) const {
+        accumulate_(values_, *plan_->codebook, block, tokens, weights, counted, state.rotated, state.stride);
+    }
+    void rotate_back(const float* sums, float* out, float* scratch) const {
+        const int dim = plan_->dim;
+        float* const natural = scratch + 2 * simd::padded(dim);
+        for (int i = 0; i < dim; ++i) natural[i] = sums[values_.place(i)];
+        this->rotate_row_back(natural, out, scratch);
+    }
+
+    void decode_key(const std::uint8_t* block, int t, float* out, float* scratch) const {
+        const std::uint8_t* half = block + (t >= simd::kScanBlock ? keys_.index_bytes() : 0);
+        decode_codes([&](int i) { return simd::key_code(keys_, half, t % simd::kScanBlock, i); },
+                     block + 2 * keys_.index_bytes(), t, out, scratch);
+    }
+    void decode_value(const std::uint8_t* block, int t, float* out, float* scratch) const {
+        decode_codes([&](int i) { return simd::value_code(values_, block, t, i); },
+                     block + values_.index_bytes(), t, out, scratch);
+    }
+
+private:
+    template <class CodeOf>
+    void decode_codes(CodeOf&& code_of, const std::uint8_t* scales, int t, float* out, float* scratch) const {
+        const int dim = plan_->dim;
+        float* const centroids = scratch + 2 * simd::padded(dim);
+        for (int i = 0; i < dim; ++i) centroids[i] = plan_->codebook->centroids[code_of(i)];
+        this->rotate_row_back(centroids, out, scratch);
+        float buffer[kBlockTokens];
+        const float scale = block_scales(scales, plan_->scale_type, buffer)[t];
+        for (int i = 0; i < dim; ++i) out[i] *= scale;
+    }
+    void store_scale(const std::uint8_t* record, std::uint8_t* scales, int t) const noexcept {
+        std::memcpy(scales + static_cast<std::size_t>(t) * scale_bytes_, record + plan_->scale_offset(),
+                    scale_bytes_);
+    }
+
+    simd::ScanLayout<Bits> keys_;
+    simd::ValueLayout<Bits> values_;
+    std::size_t scale_bytes_;
+    decltype(TURBOQUANT_INT8_KERNEL(template code_products_of_block<Bits>)) products_ =
+        TURBOQUANT_INT8_KERNEL(template code_products_of_block<Bits>);
+    decltype(TURBOQUANT_INT8_KERNEL(template accumulate_codes_of_block<Bits>)) accumulate_ =
+        TURBOQUANT_INT8_KERNEL(template accumulate_codes_of_block<Bits>);
+};
+
+template <int Dim, int Bits, class RotationT, class ScaleT>
+class BlockFormat<MseQuantizer<Dim, Bits, RotationT, ScaleT>>
+    : public std::conditional_t<(Bits <= 4), InterleavedFormat<Dim, (Bits <= 4 ? Bits : 4)>,
+                                RecordFormat<Dim, Bits>> {
+    using Base = std::conditional_t<(Bits <= 4), InterleavedFormat<Dim, (Bits <= 4 ? Bits : 4)>,
+                                    RecordFormat<Dim, Bits>>;
+
+public:
+    explicit BlockFormat(const MseQuantizer<Dim, Bits, RotationT, ScaleT>& quantizer)
+        : Base(quantizer.plan()) {}
+};
+
+}  // namespace detail
+TURBOQUANT_NAMESPACE_END

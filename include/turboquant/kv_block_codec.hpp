@@ -1,0 +1,495 @@
+// Keys and values of one attention head in blocks of 64 tokens, in memory that the caller owns: the layer below KvCache, for
+// engines with paged memory.
+//
+//   KvBlockCodec<MseQuantizer<128, 4>, MseQuantizer<128, 4>> codec(keys, values);
+//   codec.encode(k, v, first, n, key_block, value_block);      // tokens first … first + n − 1 of a block
+//   codec.attend(pages, q, state);                             // any number of calls, over any split of the pages
+//   codec.attend_exact(k, v, q, state);                        // tokens kept in full precision
+//   codec.finish(state, out, lse);
+//
+// Queries are rotated once a call; logits come from the codes; weighted values are summed in the rotated domain and rotated
+// back once, in finish(). Nothing is allocated. Const calls are safe from many threads at once.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "turboquant/attention.hpp"
+#include "turboquant/block_format.hpp"
+#include "turboquant/columns.hpp"
+#include "turboquant/config.hpp"
+#include "turboquant/quantizer.hpp"
+#include "turboquant/simd/dispatch.hpp"
+
+TURBOQUANT_NAMESPACE_BEGIN
+
+// A block of keys and one of values, of which tokens 0 … tokens − 1 take part. Blocks are read up to key_block_bytes() and
+// value_block_bytes(), whatever the rest holds; float scales in them want addresses that are multiples of 4.
+struct KvPage {
+    const void* keys;
+    const void* values;
+    Index tokens;
+};
+
+// Pages in order of their tokens. A view: a std::vector of KvPage converts to it.
+class KvPages {
+public:
+    KvPages(const KvPage* data, Index size) noexcept : data_(data), size_(size) {}
+    KvPages(const std::vector<KvPage>& pages) noexcept  // NOLINT: conversion is its purpose
+        : data_(pages.data()), size_(static_cast<Index>(pages.size())) {}
+    const KvPage& operator[](Index i) const noexcept { return data_[i]; }
+    Index size() const noexcept { return size_; }
+
+private:
+    const KvPage* data_;
+    Index size_;
+};
+
+namespace detail {
+
+// What coded keys and values have been moved by: padded(dim) floats each. Immutable, shared by copies.
+struct KvMeans {
+    std::vector<float> key, value;
+};
+
+// One pass of up to kMaxColumns queries over tokens. Its work memory is scratch_floats() floats of the caller's.
+template <class KeyQuantizer, class ValueQuantizer>
+class AttendPass {
+public:
+    AttendPass(const KeyQuantizer& keys, const ValueQuantizer& values, const KvMeans* means, float scale,
+               float softcap, float* scratch)
+        : keys_(keys),
+          values_(values),
+          means_(means),
+          key_dim_(static_cast<int>(keys.dim())),
+          value_dim_(static_cast<int>(values.dim())),
+          rotation_(rotation_of(keys)),
+          stride_(simd::padded(key_dim_)),
+          factor_((scale == 0.0f ? 1.0f / std::sqrt(static_cast<float>(key_dim_)) : scale) * kLog2E),
+          softcap_(softcap * kLog2E) {
+        exact_ = scratch;
+        rotated_ = exact_ + kMaxColumns * stride_;
+        quads_ = reinterpret_cast<std::int8_t*>(rotated_ + kMaxColumns * stride_);
+        logits_ = rotated_ + kMaxColumns * stride_ + kMaxColumns * stride_ / 4;
+        bias_ = logits_ + kMaxColumns * kBlockTokens;
+        tile_ = bias_ + kMaxColumns;
+    }
+
+    static std::ptrdiff_t scratch_floats(Index key_dim, Index value_dim) noexcept {
+        const std::ptrdiff_t stride = simd::padded(key_dim);
+        return kMaxColumns * (2 * stride + stride / 4 + kBlockTokens + 1) +
+               std::max({tile_floats(key_dim), tile_floats(value_dim), 2 * stride}) + 16;
+    }
+
+    // Takes the queries; returns the first that is not finite, or −1.
+    Index begin(const simd::InputColumns& queries, const simd::SoftmaxState& state) {
+        columns_ = static_cast<int>(queries.count);
+        state_ = state;
+        std::fill(exact_, exact_ + 2 * kMaxColumns * stride_, 0.0f);
+        const auto bad =
+            static_cast<Index>(TURBOQUANT_KERNEL(copy_columns)(key_dim_, queries, exact_, stride_));
+        if (bad >= 0) return bad;
+        TURBOQUANT_KERNEL(scale_rows)(exact_, stride_, columns_, key_dim_, factor_);
+        if (BlockFormat<KeyQuantizer>::kRotated) {
+            const simd::InputColumns in{exact_, simd::InputType::float32, stride_, columns_};
+            TURBOQUANT_KERNEL(rotate_columns)(*rotation_, false, in, rotated_, stride_, tile_);
+            for (int c = 0; c < columns_; ++c)
+                keys_.round(rotated_ + c * stride_, quads_ + c * stride_, rounded_[c]);
+        }
+        if (means_ != nullptr) {
+            kernels_.products(means_->key.data(), 0, 1, key_dim_, exact_, stride_, columns_, logits_);
+            for (int c = 0; c < columns_; ++c) bias_[c] = logits_[c * kBlockTokens];
+        }
+        return -1;
+    }
+
+    // What column c sees, for the calls that follow.
+    void see(int c, const Visible& visible) noexcept { visible_[c] = visible; }
+
+    // Exact tokens from number `token` on: rows of floats, of which up to 31 past the last are read.
+    void exact(const float* k, std::ptrdiff_t key_stride, const float* v, std::ptrdiff_t value_stride,
+               Index count, Index token) {
+        for (Index first = 0; first < count; first += kBlockTokens) {
+            const int tokens = static_cast<int>(std::min<Index>(kBlockTokens, count - first));
+            if (!see_block(token + first, tokens)) continue;
+            kernels_.products(k + first * key_stride, key_stride, tokens, key_dim_, exact_, stride_, columns_,
+                              logits_);
+            if (kernels_.soften(block(tokens, false), state_, logits_) != 0)
+                kernels_.accumulate(v + first * value_stride, value_stride, tokens, value_dim_, logits_,
+                                    columns_, state_.exact, state_.stride);
+        }
+    }
+
+    // A block of codes whose first token is number `token`.
+    void coded(const void* key_block, const void* value_block, int tokens, Index token) {
+        if (!see_block(token, tokens)) return;
+        const auto* keys = static_cast<const std::uint8_t*>(key_block);
+        const auto* values = static_cast<const std::uint8_t*>(value_block);
+        const BlockQueries queries{columns_, exact_, rotated_, stride_, rounded_};
+        alignas(64) float key_scales[kBlockTokens], value_scales[kBlockTokens];
+        simd::SoftmaxBlock softmax = block(tokens, true);
+        softmax.key_scales = keys_.key_products(kernels_, keys, tokens, queries, logits_, key_scales, tile_);
+        softmax.value_scales = values_.value_scales(values, tokens, value_scales);
+        if (const std::uint32_t counted = kernels_.soften(softmax, state_, logits_); counted != 0)
+            values_.accumulate(kernels_, values, tokens, logits_, counted, state_, tile_);
+    }
+
+    // Products <q, k> of a block's tokens (without the mean), logits_[c·64 + t]: for scores().
+    const float* coded_products(const void* key_block, int tokens) {
+        const BlockQueries queries{columns_, exact_, rotated_, stride_, rounded_};
+        alignas(64) float scales[kBlockTokens];
+        const float* key_scales =
+            keys_.key_products(kernels_, static_cast<const std::uint8_t*>(key_block), tokens, queries,
+                               logits_, scales, tile_);
+        for (int c = 0; c < columns_; ++c)
+            for (int t = 0; t < tokens; ++t) {
+                float& product = logits_[c * kBlockTokens + t];
+                if (key_scales != nullptr) product *= key_scales[t];
+                if (means_ != nullptr) product += bias_[c];
+            }
+        return logits_;
+    }
+    const float* exact_products(const float* k, std::ptrdiff_t stride, int tokens) {
+        kernels_.products(k, stride, tokens, key_dim_, exact_, stride_, columns_, logits_);
+        return logits_;
+    }
+
+    // Outputs, and log-sum-exps where wanted.
+    static void finish(const ValueQuantizer& values, const KvMeans* means, const simd::SoftmaxState& state,
+                       float* out, std::ptrdiff_t out_stride, float* lse, float* scratch) {
+        const BlockFormat<ValueQuantizer> format(values);
+        const auto dim = static_cast<int>(values.dim());
+        float* const row = scratch + 3 * simd::padded(dim);
+        for (int c = 0; c < state.columns; ++c) {
+            const simd::SoftmaxColumn& column = state.column[c];
+            float* const to = out + c * out_stride;
+            const bool empty = !(column.sum > 0.0f);
+            if (lse != nullptr)
+                lse[c] = empty ? -std::numeric_limits<float>::infinity()
+                               : static_cast<float>((static_cast<double>(column.maximum) +
+                                                     std::log2(static_cast<double>(column.sum))) *
+                                                    0.69314718055994531);
+            if (empty) {
+                std::fill(to, to + dim, 0.0f);
+                continue;
+            }
+            std::fill(row, row + dim, 0.0f);
+            if (column.coded_sum > 0.0f) format.rotate_back(state.rotated + c * state.stride, row, scratch);
+            const float inverse = 1.0f / column.sum, coded = column.coded_sum / column.sum;
+            const float* exact = state.exact + c * state.stride;
+            for (int i = 0; i < dim; ++i) {
+                to[i] = (exact[i] + row[i]) * inverse;
+                if (means != nullptr) to[i] += coded * means->value[static_cast<std::size_t>(i)];
+            }
+        }
+    }
+    static std::ptrdiff_t finish_floats(Index value_dim) noexcept { return 4 * simd::padded(value_dim); }
+
+private:
+    static const simd::RotationPlan* rotation_of(const KeyQuantizer& keys) noexcept {
+        if constexpr (BlockFormat<KeyQuantizer>::kRotated)
+            return keys.plan().rotation;
+        else
+            return nullptr;
+    }
+
+    // The part of a block that each column sees; false where none sees any.
+    bool see_block(Index token, int tokens) noexcept {
+        bool any = false;
+        for (int c = 0; c < columns_; ++c) {
+            const Index last = std::clamp<Index>(visible_[c].last - token, 0, tokens);
+            first_[c] = static_cast<int>(std::clamp<Index>(visible_[c].first - token, 0, last));
+            last_[c] = static_cast<int>(last);
+            any |= first_[c] < last_[c];
+        }
+        return any;
+    }
+    simd::SoftmaxBlock block(int tokens, bool coded) const noexcept {
+        return {tokens,
+                first_,
+                last_,
+                nullptr,
+                nullptr,
+                coded && means_ != nullptr ? bias_ : nullptr,
+                softcap_,
+                coded};
+    }
+
+    FloatKernels kernels_;
+    BlockFormat<KeyQuantizer> keys_;
+    BlockFormat<ValueQuantizer> values_;
+    const KvMeans* means_;
+    int key_dim_, value_dim_, columns_ = 0;
+    const simd::RotationPlan* rotation_;
+    std::ptrdiff_t stride_;
+    float factor_, softcap_;
+    float *exact_, *rotated_, *logits_, *bias_, *tile_;
+    std::int8_t* quads_;
+    simd::SoftmaxState state_{};
+    simd::ScanQuery rounded_[kMaxColumns]{};
+    Visible visible_[kMaxColumns]{};
+    int first_[kMaxColumns]{}, last_[kMaxColumns]{};
+};
+
+}  // namespace detail
+
+template <class KeyQuantizer, class ValueQuantizer = KeyQuantizer>
+class KvBlockCodec {
+    static_assert(is_quantizer_v<KeyQuantizer> && is_quantizer_v<ValueQuantizer>,
+                  "turboquant: KvBlockCodec needs two types that fulfil the Quantizer requirements");
+    using Pass = detail::AttendPass<KeyQuantizer, ValueQuantizer>;
+
+public:
+    static constexpr Index kBlockTokens = simd::kBlockTokens;
+
+    KvBlockCodec(KeyQuantizer keys, ValueQuantizer values)
+        : keys_(std::move(keys)), values_(std::move(values)) {
+        if (keys_.dim() > simd::kMaxScanDim || values_.dim() > simd::kMaxScanDim)
+            detail::throw_invalid_argument("KvBlockCodec: heads have at most 65536 dimensions, but these are " +
+                                           std::to_string(keys_.dim()) + " and " +
+                                           std::to_string(values_.dim()));
+    }
+
+    const KeyQuantizer& key_quantizer() const noexcept { return keys_; }
+    const ValueQuantizer& value_quantizer() const noexcept { return values_; }
+    Index dim() const noexcept { return keys_.dim(); }
+    Index value_dim() const noexcept { return values_.dim(); }
+
+    // Of a block of 64 tokens, scales included.
+    std::size_t key_block_bytes() const { return detail::BlockFormat<KeyQuantizer>(keys_).key_block_bytes(); }
+    std::size_t value_block_bytes() const {
+        return detail::BlockFormat<ValueQuantizer>(values_).value_block_bytes();
+    }
+
+    // Vectors that keys and values are moved by before they are encoded. Set them before the first encode: blocks do not
+    // say. attend() adds them back.
+    template <class K, class V>
+    void set_means(const Eigen::MatrixBase<K>& key, const Eigen::MatrixBase<V>& value) {
+        detail::check_rows("KvBlockCodec::set_means", dim(), key.rows());
+        detail::check_rows("KvBlockCodec::set_means", value_dim(), value.rows());
+        auto means = std::make_shared<detail::KvMeans>();
+        means->key.resize(static_cast<std::size_t>(simd::padded(dim())));
+        means->value.resize(static_cast<std::size_t>(simd::padded(value_dim())));
+        Eigen::Map<Eigen::VectorXf>(means->key.data(), dim()) = key.col(0);
+        Eigen::Map<Eigen::VectorXf>(means->value.data(), value_dim()) = value.col(0);
+        means_ = std::move(means);
+    }
+    void clear_means() noexcept { means_.reset(); }
+    // nullptr where there are none.
+    const detail::KvMeans* means() const noexcept { return means_.get(); }
+
+    // Encodes the n columns of k (HeadDim × n) and v (ValueDim × n) as tokens first … first + n − 1 of a block; the block's
+    // other tokens stay. Throws std::invalid_argument when sizes do not fit or a column holds a NaN or an infinity; nothing
+    // is written then.
+    template <class K, class V>
+    void encode(const Eigen::MatrixBase<K>& k, const Eigen::MatrixBase<V>& v, Index first, Index n,
+                void* key_block, void* value_block) const {
+        detail::check_rows("KvBlockCodec::encode: keys", dim(), k.rows());
+        detail::check_rows("KvBlockCodec::encode: values", value_dim(), v.rows());
+        if (k.cols() != n || v.cols() != n || first < 0 || n < 0 || first + n > kBlockTokens)
+            detail::throw_invalid_argument("KvBlockCodec::encode: " + std::to_string(k.cols()) +
+                                           " keys and " + std::to_string(v.cols()) + " values for tokens " +
+                                           std::to_string(first) + " to " + std::to_string(first + n) +
+                                           " of a block of 64");
+        const detail::Columns<K> keys(k.derived());
+        const detail::Columns<V> values(v.derived());
+        encode_columns("KvBlockCodec::encode", keys.input(), values.input(), static_cast<int>(first),
+                       key_block, value_block);
+    }
+
+    // Adds the tokens of the pages to the state of the queries (HeadDim × m), which the first call sizes. Of the options all
+    // but lse count; tokens are numbered through the pages.
+    template <class Q>
+    void attend(const KvPages& pages, const Eigen::MatrixBase<Q>& q, AttendState& state,
+                const AttendOptions& options = {}) const {
+        Index size = 0;
+        for (Index i = 0; i < pages.size(); ++i) {
+            if (pages[i].tokens < 0 || pages[i].tokens > kBlockTokens)
+                detail::throw_invalid_argument(
+                    "KvBlockCodec::attend: page " + std::to_string(i) + " has " +
+                    std::to_string(pages[i].tokens) + " tokens; expected 0 to 64");
+            size += pages[i].tokens;
+        }
+        attend_passes("KvBlockCodec::attend", q, state, options, size, [&](Pass& pass) {
+            Index token = 0;
+            for (Index i = 0; i < pages.size(); token += pages[i].tokens, ++i)
+                pass.coded(pages[i].keys, pages[i].values, static_cast<int>(pages[i].tokens), token);
+        });
+    }
+
+    // The same for tokens in full precision: k HeadDim × n, v ValueDim × n, float or 16-bit.
+    template <class K, class V, class Q>
+    void attend_exact(const Eigen::MatrixBase<K>& k, const Eigen::MatrixBase<V>& v,
+                      const Eigen::MatrixBase<Q>& q, AttendState& state,
+                      const AttendOptions& options = {}) const {
+        detail::check_rows("KvBlockCodec::attend_exact: keys", dim(), k.rows());
+        detail::check_rows("KvBlockCodec::attend_exact: values", value_dim(), v.rows());
+        if (k.cols() != v.cols())
+            detail::throw_invalid_argument("KvBlockCodec::attend_exact: " + std::to_string(k.cols()) +
+                                           " keys, but " + std::to_string(v.cols()) + " values");
+        const detail::Columns<K> keys(k.derived());
+        const detail::Columns<V> values(v.derived());
+        attend_passes("KvBlockCodec::attend_exact", q, state, options, k.cols(), [&](Pass& pass) {
+            exact_columns("KvBlockCodec::attend_exact", pass, keys.input(), values.input());
+        });
+    }
+
+    // Adds what `other` saw to `state`: the same queries over other tokens.
+    void merge(AttendState& state, const AttendState& other) const {
+        if (state.columns() != other.columns() || state.value_dim() != other.value_dim())
+            detail::throw_invalid_argument(
+                "KvBlockCodec::merge: a state of " + std::to_string(other.columns()) +
+                " columns of dimension " + std::to_string(other.value_dim()) + " into one of " +
+                std::to_string(state.columns()) + " of " + std::to_string(state.value_dim()));
+        const simd::FloatingPointGuard guard;
+        TURBOQUANT_KERNEL(merge_states)(state.view(), other.view());
+    }
+
+    // The outputs, ValueDim × m, and where lse is not null the m natural log-sum-exps. A column that saw no token gives zeros
+    // and −∞. The state stays as it is.
+    void finish(const AttendState& state, Eigen::Ref<Eigen::MatrixXf> out, float* lse = nullptr) const {
+        if (out.rows() != value_dim() || out.cols() != state.columns())
+            detail::throw_wrong_output("KvBlockCodec::finish", value_dim(), state.columns(), out.rows(),
+                                       out.cols());
+        detail::with_scratch(Pass::finish_floats(value_dim()), [&](float* scratch) {
+            const simd::FloatingPointGuard guard;
+            Pass::finish(values_, means(), state.view(), out.data(), out.outerStride(), lse, scratch);
+        });
+    }
+
+    // The vectors that the codes of token t stand for, means included.
+    void decode(const void* key_block, const void* value_block, Index t, float* key, float* value) const {
+        detail::with_scratch(3 * simd::padded(std::max(dim(), value_dim())), [&](float* scratch) {
+            const simd::FloatingPointGuard guard;
+            const detail::BlockFormat<KeyQuantizer> keys(keys_);
+            const detail::BlockFormat<ValueQuantizer> values(values_);
+            if (key != nullptr) {
+                keys.decode_key(static_cast<const std::uint8_t*>(key_block), static_cast<int>(t), key,
+                                scratch);
+                if (means_)
+                    for (Index i = 0; i < dim(); ++i) key[i] += means_->key[static_cast<std::size_t>(i)];
+            }
+            if (value != nullptr) {
+                values.decode_value(static_cast<const std::uint8_t*>(value_block), static_cast<int>(t), value,
+                                    scratch);
+                if (means_)
+                    for (Index i = 0; i < value_dim(); ++i)
+                        value[i] += means_->value[static_cast<std::size_t>(i)];
+            }
+        });
+    }
+
+    // For containers: encode() after its checks.
+    void encode_columns(const char* where, const simd::InputColumns& k, const simd::InputColumns& v,
+                        int first, void* key_block, void* value_block) const {
+        const auto count = static_cast<int>(k.count);
+        const std::size_t key_bytes = static_cast<std::size_t>(count) * keys_.bytes_per_vector();
+        const std::size_t value_bytes = static_cast<std::size_t>(count) * values_.bytes_per_vector();
+        const std::ptrdiff_t floats =
+            static_cast<std::ptrdiff_t>((key_bytes + value_bytes) / sizeof(float)) + 32;
+        const std::ptrdiff_t rows = kEncodedAtOnce + 4;
+        detail::with_scratch(floats + rows * simd::padded(std::max(dim(), value_dim())), [&](float* scratch) {
+            const simd::FloatingPointGuard guard;
+            auto* const key_records = reinterpret_cast<std::uint8_t*>(
+                scratch + rows * simd::padded(std::max(dim(), value_dim())));
+            std::uint8_t* const value_records = key_records + (key_bytes + 63) / 64 * 64;
+            const detail::BlockFormat<KeyQuantizer> key_format(keys_);
+            const detail::BlockFormat<ValueQuantizer> value_format(values_);
+            records_of(where, "keys", key_format, keys_, means_ ? means_->key.data() : nullptr, k,
+                       key_records, scratch);
+            records_of(where, "values", value_format, values_, means_ ? means_->value.data() : nullptr, v,
+                       value_records, scratch);
+            key_format.store_keys(key_records, first, count, static_cast<std::uint8_t*>(key_block));
+            value_format.store_values(value_records, first, count, static_cast<std::uint8_t*>(value_block));
+        });
+    }
+
+private:
+    static constexpr int kEncodedAtOnce = 16;
+
+    static simd::InputColumns part(simd::InputColumns in, Index first, Index count) noexcept {
+        const std::ptrdiff_t element = in.type == simd::InputType::float32 ? 4 : 2;
+        in.data = static_cast<const std::uint8_t*>(in.data) + first * in.stride * element;
+        in.count = count;
+        return in;
+    }
+
+    template <class Format, class Quantizer>
+    static void records_of(const char* where, const char* what, const Format& format,
+                           const Quantizer& quantizer, const float* mean, const simd::InputColumns& in,
+                           std::uint8_t* records, float* scratch) {
+        const auto dim = static_cast<int>(quantizer.dim());
+        const std::ptrdiff_t stride = simd::padded(dim);
+        for (Index i = 0; i < in.count; i += kEncodedAtOnce) {
+            const Index count = std::min<Index>(kEncodedAtOnce, in.count - i);
+            const auto bad = static_cast<Index>(
+                TURBOQUANT_KERNEL(copy_columns)(dim, part(in, i, count), scratch, stride));
+            if (bad >= 0) detail::throw_not_finite(where, what, i + bad);
+            if (mean != nullptr)
+                TURBOQUANT_KERNEL(centre_rows)(scratch, stride, static_cast<int>(count), dim, mean);
+            format.encode_rows(where, scratch, stride, static_cast<int>(count),
+                               records + static_cast<std::size_t>(i) * quantizer.bytes_per_vector(),
+                               scratch + kEncodedAtOnce * stride);
+        }
+    }
+
+    // Runs `body` on passes of up to kMaxColumns queries.
+    template <class Q, class Body>
+    void attend_passes(const char* where, const Eigen::MatrixBase<Q>& q, AttendState& state,
+                       const AttendOptions& options, Index size, Body&& body) const {
+        detail::check_rows(where, dim(), q.rows());
+        const detail::VisibleTokens visible(where, options, size, q.cols());
+        if (state.columns() == 0 && state.value_dim() == 0) state.reset(value_dim(), q.cols());
+        if (state.columns() != q.cols() || state.value_dim() != value_dim())
+            detail::throw_invalid_argument(std::string(where) + ": " + std::to_string(q.cols()) +
+                                           " queries for values of dimension " + std::to_string(value_dim()) +
+                                           ", but the state has " + std::to_string(state.columns()) +
+                                           " columns of dimension " + std::to_string(state.value_dim()));
+        const detail::Columns<Q> queries(q.derived());
+        detail::with_scratch(Pass::scratch_floats(dim(), value_dim()), [&](float* scratch) {
+            const simd::FloatingPointGuard guard;
+            Pass pass(keys_, values_, means(), options.scale, options.softcap, scratch);
+            for (Index first = 0; first < q.cols(); first += detail::kMaxColumns) {
+                const Index count = std::min<Index>(detail::kMaxColumns, q.cols() - first);
+                const Index bad = pass.begin(part(queries.input(), first, count),
+                                             detail::columns_of(state.view(), first, count));
+                if (bad >= 0) detail::throw_not_finite(where, "queries", first + bad);
+                for (Index c = 0; c < count; ++c) pass.see(static_cast<int>(c), visible(first + c));
+                body(pass);
+            }
+        });
+    }
+
+    // Exact tokens as float rows, converted 16 at a time.
+    void exact_columns(const char* where, Pass& pass, const simd::InputColumns& k,
+                       const simd::InputColumns& v) const {
+        constexpr Index kAtOnce = 16;
+        const std::ptrdiff_t key_stride = simd::padded(dim()), value_stride = simd::padded(value_dim());
+        detail::with_scratch(kAtOnce * (key_stride + value_stride), [&](float* rows) {
+            std::fill(rows, rows + kAtOnce * (key_stride + value_stride), 0.0f);
+            float* const value_rows = rows + kAtOnce * key_stride;
+            for (Index first = 0; first < k.count; first += kAtOnce) {
+                const Index count = std::min<Index>(kAtOnce, k.count - first);
+                const auto copy = TURBOQUANT_KERNEL(copy_columns);
+                const auto bad_key = static_cast<Index>(
+                    copy(static_cast<int>(dim()), part(k, first, count), rows, key_stride));
+                const auto bad_value = static_cast<Index>(
+                    copy(static_cast<int>(value_dim()), part(v, first, count), value_rows, value_stride));
+                if (bad_key >= 0) detail::throw_not_finite(where, "keys", first + bad_key);
+                if (bad_value >= 0) detail::throw_not_finite(where, "values", first + bad_value);
+                pass.exact(rows, key_stride, value_rows, value_stride, count, first);
+            }
+        });
+    }
+
+    KeyQuantizer keys_;
+    ValueQuantizer values_;
+    std::shared_ptr<const detail::KvMeans> means_;
+};
+
+TURBOQUANT_NAMESPACE_END

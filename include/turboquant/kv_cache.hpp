@@ -1,0 +1,475 @@
+// The keys and values of one attention head of one sequence, compressed, and attention on the compressed form.
+//
+//   KvCache<128, 4> cache;                                  // 4 bits for keys and values: 3.8 times less than fp16
+//   cache.append(k, v);                                     // one token or a prompt: 128 × n each
+//   cache.attend(q, out);                                   // softmax(scale·qᵀK)·V for each column of q
+//
+// Keys take the unbiased scale, so that logits are unbiased; values the least-squares one. The newest `window` tokens and the
+// first `sinks` are kept in float; older ones are quantized in blocks of 64, after a mean vector is taken off (centring).
+// Exact softmax attention is invariant to both means: <q, μ> moves all logits alike, and Σp = 1 gives μ back.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <istream>
+#include <ostream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "turboquant/attention.hpp"
+#include "turboquant/config.hpp"
+#include "turboquant/kv_block_codec.hpp"
+#include "turboquant/mse_quantizer.hpp"
+#include "turboquant/shared_bytes.hpp"
+
+TURBOQUANT_NAMESPACE_BEGIN
+
+struct KvCacheOptions {
+    std::uint64_t seed = 0;
+    // The newest `window` tokens are exact. Tokens past it wait, exact, until 64 of them fill a block. Once quantized they stay
+    // so, also where truncate() makes them the newest.
+    Index window = 64;
+    Index sinks = 4;  // the first tokens, always exact: softmax gives them much of its weight
+    // Takes the mean of the first 64 tokens after the sinks that leave the window off every token that is quantized.
+    bool centring = true;
+};
+
+namespace detail {
+
+// Exact tokens in a ring: token i at slot i mod capacity, a row of floats for its key and one for its value. The capacity
+// grows to at most `limit`. Copies share the memory until one of them writes.
+class ExactTokens {
+public:
+    ExactTokens(Index key_dim, Index value_dim, Index limit) noexcept
+        : key_dim_(key_dim), value_dim_(value_dim), limit_(limit) {}
+
+    // A run of tokens that lie side by side.
+    struct Run {
+        const float *keys, *values;
+        Index count;
+    };
+    Run run(Index first, Index last) const noexcept {
+        if (first >= last) return {nullptr, nullptr, 0};
+        const Index slot = first % capacity_;
+        return {floats(keys_) + slot * key_dim_, floats(values_) + slot * value_dim_,
+                std::min(last - first, capacity_ - slot)};
+    }
+    template <class Body>
+    void for_runs(Index first, Index last, Body&& body) const {
+        while (first < last) {
+            const Run part = run(first, last);
+            body(part, first);
+            first += part.count;
+        }
+    }
+
+    // Room for tokens first … last − 1, of which those before `live` are there; memory of its own.
+    void make_room(Index first, Index live, Index last) {
+        const Index wanted = std::max<Index>(last - first, 1);
+        if (wanted <= capacity_) {
+            keys_.make_unique();
+            values_.make_unique();
+            return;
+        }
+        ExactTokens larger(key_dim_, value_dim_, limit_);
+        larger.capacity_ = std::min(limit_, std::max(wanted, std::min(2 * capacity_, limit_)));
+        // Kernels read up to 31 floats past the end of a row.
+        larger.keys_ = SharedBytes(static_cast<std::size_t>(larger.capacity_ * key_dim_ + 32) * sizeof(float));
+        larger.values_ =
+            SharedBytes(static_cast<std::size_t>(larger.capacity_ * value_dim_ + 32) * sizeof(float));
+        for (Index i = first; i < live; ++i) {
+            const Run token = run(i, i + 1);
+            std::memcpy(larger.key(i), token.keys, static_cast<std::size_t>(key_dim_) * sizeof(float));
+            std::memcpy(larger.value(i), token.values, static_cast<std::size_t>(value_dim_) * sizeof(float));
+        }
+        *this = std::move(larger);
+    }
+    float* key(Index i) noexcept {
+        return reinterpret_cast<float*>(keys_.data()) + i % capacity_ * key_dim_;
+    }
+    float* value(Index i) noexcept {
+        return reinterpret_cast<float*>(values_.data()) + i % capacity_ * value_dim_;
+    }
+    std::size_t bytes() const noexcept { return keys_.bytes() + values_.bytes(); }
+
+private:
+    static const float* floats(const SharedBytes& bytes) noexcept {
+        return reinterpret_cast<const float*>(bytes.data());
+    }
+    Index key_dim_, value_dim_, limit_, capacity_ = 0;
+    SharedBytes keys_, values_;
+};
+
+}  // namespace detail
+
+template <class KeyQuantizer, class ValueQuantizer = KeyQuantizer>
+class BasicKvCache {
+    using Codec = KvBlockCodec<KeyQuantizer, ValueQuantizer>;
+    using Pass = detail::AttendPass<KeyQuantizer, ValueQuantizer>;
+    static constexpr Index kBlock = simd::kBlockTokens;
+
+public:
+    static constexpr int kHeadDim = KeyQuantizer::Decoded::RowsAtCompileTime;
+    static constexpr int kValueDim = ValueQuantizer::Decoded::RowsAtCompileTime;
+
+    // Fixed dimensions only.
+    template <int D = kHeadDim, int VD = kValueDim,
+              std::enable_if_t<D != Eigen::Dynamic && VD != Eigen::Dynamic, int> = 0>
+    explicit BasicKvCache(const KvCacheOptions& options = {})
+        : BasicKvCache(make<KeyQuantizer>(D, options.seed, ScaleRule::unbiased),
+                       make<ValueQuantizer>(VD, options.seed, ScaleRule::least_squares), options) {}
+    // Keys and values of one dimension, or each of its own. Throws std::invalid_argument when a fixed one differs.
+    explicit BasicKvCache(Index dim, const KvCacheOptions& options = {})
+        : BasicKvCache(dim, kValueDim == Eigen::Dynamic ? dim : Index{kValueDim}, options) {}
+    BasicKvCache(Index dim, Index value_dim, const KvCacheOptions& options = {})
+        : BasicKvCache(make<KeyQuantizer>(dim, options.seed, ScaleRule::unbiased),
+                       make<ValueQuantizer>(value_dim, options.seed, ScaleRule::least_squares), options) {}
+    // Quantizers of the caller's choice; options.seed plays no part.
+    BasicKvCache(KeyQuantizer keys, ValueQuantizer values, const KvCacheOptions& options = {})
+        : options_(checked(options)),
+          codec_(std::move(keys), std::move(values)),
+          sinks_(codec_.dim(), codec_.value_dim(), options.sinks),
+          recent_(codec_.dim(), codec_.value_dim(), options.window + kBlock) {}
+
+    // A copy is a branch: it shares all that either has until one of them writes to it.
+    BasicKvCache(const BasicKvCache&) = default;
+    BasicKvCache& operator=(const BasicKvCache&) = default;
+    // What was moved from is empty.
+    BasicKvCache(BasicKvCache&& other) : BasicKvCache(static_cast<const BasicKvCache&>(other)) {
+        other.clear();
+    }
+    BasicKvCache& operator=(BasicKvCache&& other) {
+        if (this == &other) return *this;
+        *this = static_cast<const BasicKvCache&>(other);
+        other.clear();
+        return *this;
+    }
+
+    Index dim() const noexcept { return codec_.dim(); }
+    Index value_dim() const noexcept { return codec_.value_dim(); }
+    // Tokens.
+    Index size() const noexcept { return size_; }
+    bool empty() const noexcept { return size_ == 0; }
+    // How many of them are quantized.
+    Index quantized() const noexcept { return coded_; }
+    const KvCacheOptions& options() const noexcept { return options_; }
+    const Codec& codec() const noexcept { return codec_; }
+
+    // All memory of this cache, capacity included, also what copies share; without the quantizers' tables, which do not grow.
+    std::size_t bytes() const noexcept {
+        std::size_t total = sizeof *this + sinks_.bytes() + recent_.bytes() +
+                            blocks_.capacity() * sizeof(detail::SharedBytes);
+        for (const detail::SharedBytes& block : blocks_) total += block.bytes();
+        if (codec_.means() != nullptr)
+            total += (codec_.means()->key.size() + codec_.means()->value.size()) * sizeof(float);
+        return total;
+    }
+
+    // Adds n tokens: k is HeadDim × n, v is ValueDim × n, float, Eigen::half or Eigen::bfloat16. Throws std::invalid_argument
+    // when sizes do not fit, when a column holds a NaN or an infinity, or when its norm is beyond what the quantizers' scales
+    // hold; nothing is stored then. Amortised O(d log d) a token.
+    template <class K, class V>
+    void append(const Eigen::MatrixBase<K>& k, const Eigen::MatrixBase<V>& v) {
+        detail::check_rows("KvCache::append: keys", dim(), k.rows());
+        detail::check_rows("KvCache::append: values", value_dim(), v.rows());
+        if (k.cols() != v.cols())
+            detail::throw_invalid_argument("KvCache::append: " + std::to_string(k.cols()) + " keys, but " +
+                                           std::to_string(v.cols()) + " values");
+        const detail::Columns<K> keys(k.derived());
+        const detail::Columns<V> values(v.derived());
+        append_columns(keys.input(), values.input());
+    }
+
+    // out (ValueDim × m) becomes the attention of the m columns of q (HeadDim × m). Allocates nothing. A column that sees no
+    // token (an empty cache, an empty range) gives zeros, and −∞ in lse; m = 0 does nothing.
+    template <class Q>
+    void attend(const Eigen::MatrixBase<Q>& q, Eigen::Ref<Eigen::MatrixXf> out,
+                const AttendOptions& options = {}) const {
+        detail::check_rows("KvCache::attend", dim(), q.rows());
+        if (out.rows() != value_dim() || out.cols() != q.cols())
+            detail::throw_wrong_output("KvCache::attend", value_dim(), q.cols(), out.rows(), out.cols());
+        const detail::VisibleTokens visible("KvCache::attend", options, size_, q.cols());
+        const detail::Columns<Q> queries(q.derived());
+        attend_columns(queries.input(), visible, options, out);
+    }
+    template <class Q>
+    Eigen::MatrixXf attend(const Eigen::MatrixBase<Q>& q, const AttendOptions& options = {}) const {
+        Eigen::MatrixXf out(value_dim(), q.cols());
+        attend(q, out, options);
+        return out;
+    }
+
+    // Estimates of <q_j, k_t>, size() × m, without scale; those of exact tokens are exact.
+    template <class Q>
+    Eigen::MatrixXf scores(const Eigen::MatrixBase<Q>& q) const {
+        Eigen::MatrixXf out(size_, q.cols());
+        scores(q, out);
+        return out;
+    }
+    template <class Q>
+    void scores(const Eigen::MatrixBase<Q>& q, Eigen::Ref<Eigen::MatrixXf> out) const {
+        detail::check_rows("KvCache::scores", dim(), q.rows());
+        if (out.rows() != size_ || out.cols() != q.cols())
+            detail::throw_wrong_output("KvCache::scores", size_, q.cols(), out.rows(), out.cols());
+        const detail::Columns<Q> queries(q.derived());
+        score_columns(queries.input(), out);
+    }
+
+    // What the cache stands for: keys HeadDim × size(), values ValueDim × size(), decoded where they are quantized.
+    Eigen::MatrixXf keys() const { return decoded<true>(); }
+    Eigen::MatrixXf values() const { return decoded<false>(); }
+
+    // Forgets all tokens but the first n. Throws std::invalid_argument unless 0 <= n <= size().
+    void truncate(Index n) {
+        if (n < 0 || n > size_)
+            detail::throw_invalid_argument("KvCache::truncate: " + std::to_string(n) +
+                                           " tokens were asked for, but there are " + std::to_string(size_));
+        size_ = n;
+        coded_ = std::min(coded_, std::max<Index>(0, n - options_.sinks));
+        blocks_.resize(static_cast<std::size_t>((coded_ + kBlock - 1) / kBlock));
+        if (coded_ == 0) codec_.clear_means();  // the next tokens have a mean of their own
+    }
+    void clear() { truncate(0); }
+
+private:
+    static const KvCacheOptions& checked(const KvCacheOptions& options) {
+        constexpr Index kMost = Index{1} << 40;
+        if (options.window < 0 || options.sinks < 0 || options.window > kMost || options.sinks > kMost)
+            detail::throw_invalid_argument("KvCache: window and sinks must be 0 to 2^40, but are " +
+                                           std::to_string(options.window) + " and " +
+                                           std::to_string(options.sinks));
+        return options;
+    }
+    template <class Quantizer>
+    static Quantizer make(Index dim, std::uint64_t seed, ScaleRule rule) {
+        if constexpr (std::is_constructible_v<Quantizer, Index, std::uint64_t, ScaleRule>)
+            return Quantizer(dim, seed, rule);
+        else
+            return Quantizer(dim, seed);
+    }
+
+    // Tokens after the sinks, numbered from 0: [0, coded_) in blocks, [coded_, later()) in recent_.
+    Index sink_count() const noexcept { return std::min(size_, options_.sinks); }
+    Index later() const noexcept { return size_ - sink_count(); }
+
+    // --- append -----------------------------------------------------------------------------------------------------
+
+    template <class Quantizer>
+    static double largest_norm(const Quantizer& quantizer) {
+        // A scale is at most √d times the norm (a single spike after the rotation); a mean at most doubles the norm.
+        double most = 3.4e38;
+        if constexpr (detail::BlockFormat<Quantizer>::kRotated)
+            if (quantizer.plan().scale_type == simd::ScaleType::float16) most = 65504.0;
+        return most / (4.0 * std::sqrt(static_cast<double>(quantizer.dim())));
+    }
+    static void check_columns(const char* what, Index dim, const simd::InputColumns& in, double limit) {
+        const simd::EncodeResult result =
+            detail::with_scratch(simd::padded(dim), [&](float* scratch) {
+                const simd::FloatingPointGuard guard;
+                return TURBOQUANT_KERNEL(check_columns)(static_cast<int>(dim), in, limit, scratch);
+            });
+        if (result.error == simd::EncodeError::none) return;
+        const auto column = static_cast<Index>(result.encoded);
+        if (result.error == simd::EncodeError::not_finite)
+            detail::throw_not_finite("KvCache::append", what, column);
+        detail::throw_invalid_argument("KvCache::append: column " + std::to_string(column) + " of the " + what +
+                                       " has norm " + std::to_string(result.norm) +
+                                       ", too large for the quantizer's scales, which take up to " +
+                                       std::to_string(limit));
+    }
+
+    void append_columns(const simd::InputColumns& k, const simd::InputColumns& v) {
+        check_columns("keys", dim(), k, largest_norm(codec_.key_quantizer()));
+        check_columns("values", value_dim(), v, largest_norm(codec_.value_quantizer()));
+        for (Index i = 0; i < k.count;) {
+            if (size_ < options_.sinks) {
+                const Index count = std::min(static_cast<Index>(k.count) - i, options_.sinks - size_);
+                sinks_.make_room(0, size_, size_ + count);
+                for (Index j = 0; j < count; ++j) copy_token(k, v, i + j, sinks_, size_ + j);
+                size_ += count;
+                i += count;
+                continue;
+            }
+            const Index first = later(), left = options_.window + kBlock - (first - coded_);
+            const Index count = std::min(static_cast<Index>(k.count) - i, left);
+            recent_.make_room(coded_, first, first + count);
+            for (Index j = 0; j < count; ++j) copy_token(k, v, i + j, recent_, first + j);
+            size_ += count;
+            i += count;
+            quantize_full_block();
+        }
+    }
+
+    void copy_token(const simd::InputColumns& k, const simd::InputColumns& v, Index column,
+                    detail::ExactTokens& to, Index token) const {
+        copy_column(k, column, to.key(token), dim());
+        copy_column(v, column, to.value(token), value_dim());
+    }
+    static void copy_column(const simd::InputColumns& in, Index column, float* to, Index dim) {
+        if (in.type == simd::InputType::float32)
+            std::memcpy(to, static_cast<const float*>(in.data) + column * in.stride,
+                        static_cast<std::size_t>(dim) * sizeof(float));
+        else
+            TURBOQUANT_KERNEL(widen_column)(in, column, static_cast<int>(dim), to);
+    }
+
+    // Once the tokens past the window complete a block, they go into it.
+    void quantize_full_block() {
+        const Index end = (coded_ / kBlock + 1) * kBlock;
+        if (later() < end + options_.window) return;
+        if (options_.centring && codec_.means() == nullptr) set_means(end);
+        const std::size_t key_bytes = aligned_key_bytes();
+        const auto index = static_cast<std::size_t>(coded_ / kBlock);
+        if (index == blocks_.size())
+            blocks_.emplace_back(key_bytes + codec_.value_block_bytes());
+        else
+            blocks_[index].make_unique();
+        std::uint8_t* const block = blocks_[index].data();
+        recent_.for_runs(coded_, end, [&](const detail::ExactTokens::Run& run, Index token) {
+            codec_.encode_columns("KvCache::append", {run.keys, simd::InputType::float32, dim(), run.count},
+                                  {run.values, simd::InputType::float32, value_dim(), run.count},
+                                  static_cast<int>(token % kBlock), block, block + key_bytes);
+        });
+        coded_ = end;
+    }
+
+    // Of tokens coded_ … end − 1, in order, in double.
+    void set_means(Index end) {
+        Eigen::VectorXf key(dim()), value(value_dim());
+        const auto mean = [&](Eigen::VectorXf& out, const float* detail::ExactTokens::Run::*rows) {
+            for (Index i = 0; i < out.size(); ++i) {
+                double sum = 0;
+                recent_.for_runs(coded_, end, [&](const detail::ExactTokens::Run& run, Index) {
+                    for (Index t = 0; t < run.count; ++t)
+                        sum += static_cast<double>((run.*rows)[t * out.size() + i]);
+                });
+                out[i] = static_cast<float>(sum / static_cast<double>(end - coded_));
+            }
+        };
+        const simd::FloatingPointGuard guard;
+        mean(key, &detail::ExactTokens::Run::keys);
+        mean(value, &detail::ExactTokens::Run::values);
+        codec_.set_means(key, value);
+    }
+
+    // Where a block's values begin.
+    std::size_t aligned_key_bytes() const { return (codec_.key_block_bytes() + 3) / 4 * 4; }
+
+    // --- attend -----------------------------------------------------------------------------------------------------
+
+    // Calls exact(run, first token) and coded(key block, value block, tokens, first token) for all tokens in order.
+    template <class Exact, class Coded>
+    void for_tokens(Exact&& exact, Coded&& coded) const {
+        sinks_.for_runs(0, sink_count(), exact);
+        const std::size_t key_bytes = aligned_key_bytes();
+        for (Index first = 0; first < coded_; first += kBlock) {
+            const std::uint8_t* block = blocks_[static_cast<std::size_t>(first / kBlock)].data();
+            coded(block, block + key_bytes, static_cast<int>(std::min(kBlock, coded_ - first)),
+                  options_.sinks + first);
+        }
+        recent_.for_runs(coded_, later(), [&](const detail::ExactTokens::Run& run, Index token) {
+            exact(run, sink_count() + token);
+        });
+    }
+
+    static simd::InputColumns part(simd::InputColumns in, Index first, Index count) noexcept {
+        const std::ptrdiff_t element = in.type == simd::InputType::float32 ? 4 : 2;
+        in.data = static_cast<const std::uint8_t*>(in.data) + first * in.stride * element;
+        in.count = count;
+        return in;
+    }
+
+    void attend_columns(const simd::InputColumns& queries, const detail::VisibleTokens& visible,
+                        const AttendOptions& options, Eigen::Ref<Eigen::MatrixXf>& out) const {
+        const std::ptrdiff_t stride = simd::padded(value_dim());
+        const Index columns = std::min<Index>(queries.count, detail::kMaxColumns);
+        const std::ptrdiff_t state_floats = (detail::state_floats(stride, columns) + 15) / 16 * 16;
+        const std::ptrdiff_t floats = state_floats + std::max(Pass::scratch_floats(dim(), value_dim()),
+                                                              Pass::finish_floats(value_dim()));
+        detail::with_scratch(floats, [&](float* scratch) {
+            const simd::FloatingPointGuard guard;
+            Pass pass(codec_.key_quantizer(), codec_.value_quantizer(), codec_.means(), options.scale,
+                      options.softcap, scratch + state_floats);
+            for (Index first = 0; first < queries.count; first += columns) {
+                const Index count = std::min(columns, static_cast<Index>(queries.count) - first);
+                const simd::SoftmaxState state = detail::state_in(scratch, stride, count);
+                detail::clear_state(state);
+                const Index bad = pass.begin(part(queries, first, count), state);
+                if (bad >= 0) detail::throw_not_finite("KvCache::attend", "queries", first + bad);
+                for (Index c = 0; c < count; ++c) pass.see(static_cast<int>(c), visible(first + c));
+                for_tokens(
+                    [&](const detail::ExactTokens::Run& run, Index token) {
+                        pass.exact(run.keys, dim(), run.values, value_dim(), run.count, token);
+                    },
+                    [&](const void* keys, const void* values, int tokens, Index token) {
+                        pass.coded(keys, values, tokens, token);
+                    });
+                Pass::finish(codec_.value_quantizer(), codec_.means(), state,
+                             out.data() + first * out.outerStride(), out.outerStride(),
+                             options.lse != nullptr ? options.lse + first : nullptr, scratch + state_floats);
+            }
+        });
+    }
+
+    void score_columns(const simd::InputColumns& queries, Eigen::Ref<Eigen::MatrixXf>& out) const {
+        detail::with_scratch(Pass::scratch_floats(dim(), value_dim()), [&](float* scratch) {
+            const simd::FloatingPointGuard guard;
+            Pass pass(codec_.key_quantizer(), codec_.value_quantizer(), codec_.means(), 1.0f / detail::kLog2E,
+                      0.0f, scratch);
+            for (Index first = 0; first < queries.count; first += detail::kMaxColumns) {
+                const Index count =
+                    std::min<Index>(detail::kMaxColumns, static_cast<Index>(queries.count) - first);
+                const Index bad = pass.begin(part(queries, first, count), simd::SoftmaxState{});
+                if (bad >= 0) detail::throw_not_finite("KvCache::scores", "queries", first + bad);
+                const auto store = [&](const float* products, int tokens, Index token) {
+                    for (Index c = 0; c < count; ++c)
+                        std::memcpy(out.data() + (first + c) * out.outerStride() + token,
+                                    products + c * kBlock, static_cast<std::size_t>(tokens) * sizeof(float));
+                };
+                for_tokens(
+                    [&](const detail::ExactTokens::Run& run, Index token) {
+                        for (Index t = 0; t < run.count; t += kBlock) {
+                            const int tokens = static_cast<int>(std::min(kBlock, run.count - t));
+                            store(pass.exact_products(run.keys + t * dim(), dim(), tokens), tokens, token + t);
+                        }
+                    },
+                    [&](const void* keys, const void*, int tokens, Index token) {
+                        store(pass.coded_products(keys, tokens), tokens, token);
+                    });
+            }
+        });
+    }
+
+    template <bool Keys>
+    Eigen::MatrixXf decoded() const {
+        const Index rows = Keys ? dim() : value_dim();
+        Eigen::MatrixXf out(rows, size_);
+        for_tokens(
+            [&](const detail::ExactTokens::Run& run, Index token) {
+                std::memcpy(out.data() + token * rows, Keys ? run.keys : run.values,
+                            static_cast<std::size_t>(rows * run.count) * sizeof(float));
+            },
+            [&](const void* keys, const void* values, int tokens, Index token) {
+                for (int t = 0; t < tokens; ++t) {
+                    float* const to = out.data() + (token + t) * rows;
+                    codec_.decode(keys, values, t, Keys ? to : nullptr, Keys ? nullptr : to);
+                }
+            });
+        return out;
+    }
+
+    KvCacheOptions options_;
+    Codec codec_;
+    detail::ExactTokens sinks_, recent_;
+    std::vector<detail::SharedBytes> blocks_;
+    Index size_ = 0, coded_ = 0;
+};
+
+// Keys of HeadDim coordinates at KeyBits, values of ValueDim at ValueBits.
+template <int HeadDim, int KeyBits, int ValueBits = KeyBits, int ValueDim = HeadDim>
+using KvCache = BasicKvCache<MseQuantizer<HeadDim, KeyBits>, MseQuantizer<ValueDim, ValueBits>>;
+
+TURBOQUANT_NAMESPACE_END

@@ -1,0 +1,48 @@
+// What the attention kernels are told: the running state of a softmax, and one block of tokens.
+//
+// A column is one query. Its logits are in units of log 2: queries come multiplied by scale·log2(e), so that a weight is
+// 2^(logit − maximum).
+#pragma once
+
+#include <cstddef>
+
+#include "turboquant/config.hpp"
+
+TURBOQUANT_NAMESPACE_BEGIN
+namespace simd {
+
+// Tokens of a block of codes, and of each pass over exact tokens.
+inline constexpr int kBlockTokens = 64;
+
+// Sums over the tokens seen so far, all relative to 2^maximum.
+struct SoftmaxColumn {
+    float maximum;    // the largest logit; −∞ before the first token
+    float sum;        // Σ 2^(logit − maximum)
+    float coded_sum;  // the part of it that coded tokens have: what the mean of the values is multiplied by
+    float weight;     // Σ 2^(logit − maximum)·(scale of the value) over coded tokens
+    float skipped;    // the part of `weight` whose values were left out
+};
+
+// For each column Σ weight·value: of values as they are, and of those summed in the rotated domain.
+struct SoftmaxState {
+    int columns;
+    SoftmaxColumn* column;
+    float* exact;
+    float* rotated;
+    std::ptrdiff_t stride;
+};
+
+// One block of tokens whose products with the queries are known.
+struct SoftmaxBlock {
+    int tokens;                 // ≤ kBlockTokens
+    const int* first;           // each column sees tokens [first, last) of the block
+    const int* last;
+    const float* key_scales;    // what each token's products are multiplied by; nullptr: 1
+    const float* value_scales;  // what each token's weight is multiplied by; nullptr: 1
+    const float* bias;          // what is then added to each column's logits; nullptr: 0
+    float softcap;              // c·tanh(logit/c), in units of log 2; 0: none
+    bool coded;
+};
+
+}  // namespace simd
+TURBOQUANT_NAMESPACE_END

@@ -1,0 +1,8 @@
+// AVX-512, with VNNI and without: int32 sums to vectors of 16 floats.
+
+TURBOQUANT_INLINE Floats to_floats(const std::int32_t* p, std::int32_t offset) noexcept {
+    return {_mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_loadu_si512(p), _mm512_set1_epi32(offset)))};
+}
+TURBOQUANT_INLINE std::uint32_t reached(Floats a, Floats b) noexcept {
+    return _cvtmask16_u32(_mm512_cmp_ps_mask(a.v, b.v, _CMP_GE_OQ));
+}

@@ -1,0 +1,25 @@
+// What attention needs beyond vector.inl: contracts in scalar/attention.inl.
+
+TURBOQUANT_INLINE Floats maximum(Floats a, Floats b) noexcept { return {vmaxq_f32(a.v, b.v)}; }
+TURBOQUANT_INLINE float largest(Floats a) noexcept { return vmaxvq_f32(a.v); }
+TURBOQUANT_INLINE Floats quotient(Floats a, Floats b) noexcept { return {vdivq_f32(a.v, b.v)}; }
+TURBOQUANT_INLINE Floats power_of_two(Floats p, Floats t) noexcept {
+    return {vreinterpretq_f32_u32(
+        vaddq_u32(vreinterpretq_u32_f32(p.v), vshlq_n_u32(vreinterpretq_u32_f32(t.v), 23)))};
+}
+template <int Shift>
+TURBOQUANT_INLINE void store_seven_bits(std::int8_t* p, Floats a) noexcept {
+    uint32x4_t bits = vreinterpretq_u32_f32(a.v);
+    if constexpr (Shift > 0) bits = vshrq_n_u32(bits, Shift);
+    bits = vandq_u32(bits, vdupq_n_u32(127));
+    const uint16x4_t words = vmovn_u32(bits);
+    const uint8x8_t bytes = vmovn_u16(vcombine_u16(words, words));
+    std::uint8_t lanes[8];
+    vst1_u8(lanes, bytes);
+    std::memcpy(p, lanes, 4);
+}
+TURBOQUANT_INLINE Sums add_upper_plane(Sums lower, Sums upper) noexcept {
+    TURBOQUANT_UNROLL
+    for (int i = 0; i < 4; ++i) lower.v[i] = vaddq_s32(lower.v[i], vshlq_n_s32(upper.v[i], 7));
+    return lower;
+}

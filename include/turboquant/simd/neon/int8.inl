@@ -1,0 +1,110 @@
+// Arm64's Advanced SIMD: rows of codes scored against an int8 query. With TURBOQUANT_INT8_DOTPROD by the dot product
+// extension. The operations and their contracts are listed in scalar/int8.inl.
+
+inline constexpr int kOffset = 0;
+inline constexpr int kBatchRows = 1, kBatchQueries = 4;
+
+struct Row {
+    uint8x16_t v[4];
+};
+struct Quad {
+    int8x16_t v;
+};
+struct Sums {
+    int32x4_t v[4];
+};
+
+TURBOQUANT_INLINE Row load_row(const std::uint8_t* p) noexcept {
+    return {{vld1q_u8(p), vld1q_u8(p + 16), vld1q_u8(p + 32), vld1q_u8(p + 48)}};
+}
+TURBOQUANT_INLINE void store_row(std::uint8_t* p, Row row) noexcept {
+    TURBOQUANT_UNROLL
+    for (int i = 0; i < 4; ++i) vst1q_u8(p + 16 * i, row.v[i]);
+}
+TURBOQUANT_INLINE Row load_narrow(const std::uint8_t* row, int slot, int width) noexcept {
+    std::uint32_t dwords[16] = {};
+    for (int i = 0; i < 16; ++i) {
+        if (width >= 2) std::memcpy(dwords + i, row + 2 * (slot + i), 2);
+        if (width & 1)
+            dwords[i] |= std::uint32_t{row[(width == 3 ? 2 * kScanBlock : 0) + slot + i]}
+                         << (width == 3 ? 16 : 0);
+    }
+    return load_row(reinterpret_cast<const std::uint8_t*>(dwords));
+}
+TURBOQUANT_INLINE Quad load_quad(const std::int8_t* p) noexcept {
+    std::int32_t bits;
+    std::memcpy(&bits, p, 4);
+    return {vreinterpretq_s8_s32(vdupq_n_s32(bits))};
+}
+
+TURBOQUANT_INLINE Sums zero_sums() noexcept {
+    return {{vdupq_n_s32(0), vdupq_n_s32(0), vdupq_n_s32(0), vdupq_n_s32(0)}};
+}
+TURBOQUANT_INLINE Sums load_sums(const std::int32_t* p) noexcept {
+    return {{vld1q_s32(p), vld1q_s32(p + 4), vld1q_s32(p + 8), vld1q_s32(p + 12)}};
+}
+TURBOQUANT_INLINE void store_sums(std::int32_t* p, Sums sums) noexcept {
+    TURBOQUANT_UNROLL
+    for (int i = 0; i < 4; ++i) vst1q_s32(p + 4 * i, sums.v[i]);
+}
+TURBOQUANT_INLINE Sums add_sums(Sums a, Sums b) noexcept {
+    TURBOQUANT_UNROLL
+    for (int i = 0; i < 4; ++i) a.v[i] = vaddq_s32(a.v[i], b.v[i]);
+    return a;
+}
+TURBOQUANT_INLINE Sums dot(Sums sums, Row row, Quad quad) noexcept {
+    TURBOQUANT_UNROLL
+    for (int i = 0; i < 4; ++i) {
+        const int8x16_t centroids = vreinterpretq_s8_u8(row.v[i]);
+#if TURBOQUANT_INT8_DOTPROD
+        // clang 14 has the intrinsic only where the whole program is compiled for it.
+        asm(".arch_extension dotprod\n\tsdot %0.4s, %1.16b, %2.16b"
+            : "+w"(sums.v[i])
+            : "w"(centroids), "w"(quad.v));
+#else
+        // Sums of two products are at most 2·127², inside int16.
+        const int16x8_t low = vmull_s8(vget_low_s8(centroids), vget_low_s8(quad.v));
+        const int16x8_t high = vmull_high_s8(centroids, quad.v);
+        sums.v[i] = vpadalq_s16(sums.v[i], vpaddq_s16(low, high));
+#endif
+    }
+    return sums;
+}
+
+template <int Bits>
+struct CodeLookup {
+    static constexpr int kRows = ScanStep<Bits>::kRows;
+    static constexpr int kTables = Bits == 3 ? 4 : 4 / Bits;
+    uint8x16_t tables[kTables];
+    TURBOQUANT_INLINE explicit CodeLookup(const std::int8_t* centroids) noexcept {
+        const uint8x16_t base = vreinterpretq_u8_s8(vld1q_s8(centroids));
+        TURBOQUANT_UNROLL
+        for (int t = 0; t < kTables; ++t)
+            tables[t] = vqtbl1q_u8(base, vld1q_u8(kNibbleTables<Bits>.index[t]));
+    }
+    template <int J>
+    TURBOQUANT_INLINE Row get(const Row (&rows)[kRows]) const noexcept {
+        Row found;
+        TURBOQUANT_UNROLL
+        for (int i = 0; i < 4; ++i) {
+            uint8x16_t nibbles = rows[Bits == 3 ? J / 4 : 0].v[i];
+            constexpr bool kUpper = Bits == 3 ? J % 4 >= 2 : J >= kTables;
+            if constexpr (kUpper) nibbles = vshrq_n_u8(nibbles, 4);
+            if constexpr (Bits == 3) {
+                uint8x16_t upper_bits = rows[kRows - 1].v[i];
+                if constexpr (J >= 4) upper_bits = vshrq_n_u8(upper_bits, 4);
+                nibbles = vbslq_u8(vdupq_n_u8(1 << kUpperBitPlaces[J % 4]), upper_bits, nibbles);
+            }
+            found.v[i] = vqtbl1q_u8(tables[J % kTables], vandq_u8(nibbles, vdupq_n_u8(15)));
+        }
+        return found;
+    }
+};
+
+TURBOQUANT_INLINE Floats to_floats(const std::int32_t* p, std::int32_t offset) noexcept {
+    return {vcvtq_f32_s32(vsubq_s32(vld1q_s32(p), vdupq_n_s32(offset)))};
+}
+TURBOQUANT_INLINE std::uint32_t reached(Floats a, Floats b) noexcept {
+    const uint32x4_t bits = {1, 2, 4, 8};
+    return vaddvq_u32(vandq_u32(vcgeq_f32(a.v, b.v), bits));
+}

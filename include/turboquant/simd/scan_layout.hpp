@@ -1,0 +1,285 @@
+// How codes of 1 to 4 bits lie when many vectors are scored at once, the same on every target.
+//
+// A block holds 32 vectors. A packed record is a sequence of dwords; dword r of the vector in slot v is the v-th dword of
+// row r, 128 bytes long, so that 16 (or 8, or 4) vectors are scored side by side and no sum crosses lanes. A dword's four
+// bytes meet four bytes of the query, a quad, once for each position of a code within a byte:
+//
+//   bits   dimensions of dword r                      quad j of it
+//   1      32·r … 32·r + 31, as in a record           32·r + 8·k + j, k = 0 … 3, j = 0 … 7
+//   2      16·r … 16·r + 15, as in a record           16·r + 4·k + j, j = 0 … 3
+//   4       8·r …  8·r + 7,  as in a record            8·r + 2·k + j, j = 0, 1
+//   3      rows A, B, E for 32 dimensions: the lower two bits of the first 16 and of the last 16, each as in a 2-bit
+//          record, and all upper bits. Quad j = 0 … 3 takes A and the lower nibbles of E, j = 4 … 7 takes B and the upper
+//          ones; dimension 32·step + 16·(j/4) + 4·k + j%4. In a nibble of E, j%4 = 0, 1, 2, 3 lies in bit 2, 0, 3, 1: never
+//          where the nibble of A or B holds the lower bits, so that one blend makes a table index.
+//
+// What is left of a record after whole steps are narrow rows of 1, 2 or 3 bytes a vector (3: a row of words, then a row of
+// bytes). After the rows come 32 floats: the scales; after them 32 more where a container asks for them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "turboquant/config.hpp"
+
+TURBOQUANT_NAMESPACE_BEGIN
+namespace simd {
+
+inline constexpr int kScanBlock = 32;
+
+// From this number of queries on a block is unpacked to memory once for all of them.
+inline constexpr int kScanBatch = 4;
+
+// Quads that a batch unpacks at a time: 24 KiB of centroids.
+inline constexpr int kPanelQuads = 192;
+inline constexpr std::size_t kPanelBytes = static_cast<std::size_t>(kPanelQuads) * 4 * kScanBlock;
+
+// The largest dimension whose int32 sums cannot overflow: 255·127·d < 2^31.
+inline constexpr int kMaxScanDim = 65536;
+
+// A step: the dimensions that whole rows cover.
+template <int Bits>
+struct ScanStep {
+    static_assert(Bits >= 1 && Bits <= 4, "turboquant: blocks hold codes of 1 to 4 bits");
+    static constexpr int kDims = Bits == 3 ? 32 : 32 / Bits;
+    static constexpr int kRows = Bits == 3 ? 3 : 1;
+    static constexpr int kQuads = kDims / 4;
+};
+
+template <int Bits>
+struct ScanLayout {
+    using Step = ScanStep<Bits>;
+    int dim;
+    int steps;                // whole ones
+    int widths[Step::kRows];  // bytes a vector of the rows of the rest
+
+    explicit ScanLayout(int d) noexcept : dim(d), steps(d / Step::kDims), widths() {
+        const int rest = d - steps * Step::kDims;
+        if constexpr (Bits == 3) {
+            const int first = rest < 16 ? rest : 16, second = rest - first;
+            widths[0] = (first + 3) / 4;
+            widths[1] = (second + 3) / 4;
+            widths[2] = widths[0];
+        } else {
+            widths[0] = (Bits * rest + 7) / 8;
+        }
+    }
+
+    bool has_rest() const noexcept { return widths[0] > 0; }
+    int quads() const noexcept { return (steps + (has_rest() ? 1 : 0)) * Step::kQuads; }
+    std::size_t rest_offset() const noexcept {
+        return static_cast<std::size_t>(steps) * (Step::kRows * 4 * kScanBlock);
+    }
+    // Bytes of a block's indices; the scales follow.
+    std::size_t index_bytes() const noexcept {
+        std::size_t bytes = rest_offset();
+        for (int width : widths) bytes += static_cast<std::size_t>(width) * kScanBlock;
+        return bytes;
+    }
+
+    // The dimension that byte k of quad j of a step meets.
+    static constexpr int dimension(int step, int j, int k) noexcept {
+        return Bits == 3 ? 32 * step + 16 * (j / 4) + 4 * k + j % 4 : step * Step::kDims + k * (8 / Bits) + j;
+    }
+};
+
+// Where the upper bit of quad j%4's codes lies in a nibble of row E (3 bits).
+inline constexpr int kUpperBitPlaces[4] = {2, 0, 3, 1};
+
+// What a table lookup of a code takes as its index: part of a byte, which holds other bits too. Entry i of table t is the
+// code that index i means.
+template <int Tables, int Size>
+struct CodeIndex {
+    static constexpr int kTables = Tables;
+    alignas(64) std::uint8_t index[Tables][Size];
+};
+template <int Bits, int Tables, int Size>
+constexpr CodeIndex<Tables, Size> make_code_index() noexcept {
+    CodeIndex<Tables, Size> tables{};
+    for (int t = 0; t < Tables; ++t)
+        for (int i = 0; i < Size; ++i) {
+            // 3 bits: of nibbles quads 0 to 3 of A or B read the lower, lower, upper, upper one; of six bits, quad 2
+            // reads bits 4 and 5 where they lie.
+            const int place = Bits != 3 ? Bits * t : Size == 64 && t == 2 ? 4 : 2 * (t % 2);
+            const int code = Bits != 3 ? i >> place & ((1 << Bits) - 1)
+                                       : (i >> place & 3) | (i >> kUpperBitPlaces[t] & 1) << 2;
+            tables.index[t][i] = static_cast<std::uint8_t>(code);
+        }
+    return tables;
+}
+// Indices of four bits (byte shuffles within 16 entries) and of six (vpermb).
+template <int Bits>
+inline constexpr auto kNibbleTables = make_code_index<Bits, (Bits == 3 ? 4 : 4 / Bits), 16>();
+template <int Bits>
+inline constexpr auto kByteTables = make_code_index<Bits,
+                                                    (Bits == 1   ? 6
+                                                     : Bits == 2 ? 3
+                                                     : Bits == 3 ? 4
+                                                                 : 1),
+                                                    64>();
+
+// --- From records ---------------------------------------------------------------------------------------------------------
+
+// The lower two bits of 16 codes of 3 bits, next to each other.
+TURBOQUANT_INLINE std::uint32_t lower_pairs(std::uint64_t x) noexcept {
+    x = (x & 0x0c30c30c30c3u) | (x & 0x618618618618u) >> 1;  // 4 bits of every 6
+    x = (x & 0x00f00f00f00fu) | (x & 0x3c03c03c03c0u) >> 2;  // 8 of every 12
+    x = (x & 0x0000ff0000ffu) | (x & 0x0ff0000ff000u) >> 4;  // 16 of every 24
+    return static_cast<std::uint32_t>((x & 0xffffu) | (x >> 8 & 0xffff0000u));
+}
+
+// Their upper bits, in nibbles of four codes, each nibble's bits in the order that blocks keep: 1, 3, 0, 2.
+TURBOQUANT_INLINE std::uint32_t upper_nibbles(std::uint64_t x) noexcept {
+    x = x >> 2 & 0x249249249249u;
+    x = (x | x >> 2) & 0x0c30c30c30c3u;
+    x = (x | x >> 4) & 0x00f00f00f00fu;
+    x = (x | x >> 8) & 0x0000ff0000ffu;
+    const auto bits = static_cast<std::uint32_t>((x | x >> 16) & 0xffffu);
+    return (bits & 0x1111u) << 2 | (bits & 0x2222u) >> 1 | (bits & 0x4444u) << 1 | (bits & 0x8888u) >> 2;
+}
+
+// Four nibbles, each to the lower half of a byte.
+TURBOQUANT_INLINE std::uint32_t spread_nibbles(std::uint32_t x) noexcept {
+    x = (x | x << 8) & 0x00ff00ffu;
+    return (x | x << 4) & 0x0f0f0f0fu;
+}
+
+// The rows of one step, from the 12 bytes of 32 codes of 3 bits.
+TURBOQUANT_INLINE void split_step(const std::uint8_t* packed, std::uint32_t (&rows)[3]) noexcept {
+    std::uint64_t first = 0, second = 0;
+    std::memcpy(&first, packed, 6);
+    std::memcpy(&second, packed + 6, 6);
+    rows[0] = lower_pairs(first);
+    rows[1] = lower_pairs(second);
+    rows[2] = spread_nibbles(upper_nibbles(first)) | spread_nibbles(upper_nibbles(second)) << 4;
+}
+
+// The lowest `width` bytes of a dword into slot `slot` of a narrow row.
+TURBOQUANT_INLINE void store_narrow(std::uint8_t* row, int slot, int width, std::uint32_t dword) noexcept {
+    if (width >= 2) std::memcpy(row + 2 * slot, &dword, 2);
+    if (width & 1) {
+        const auto byte = static_cast<std::uint8_t>(width == 3 ? dword >> 16 : dword);
+        row[(width == 3 ? 2 * kScanBlock : 0) + slot] = byte;
+    }
+}
+
+// The indices of a packed record into slot `slot` of a block.
+template <int Bits>
+inline void store_in_block(const ScanLayout<Bits>& layout, const std::uint8_t* record, std::uint8_t* block,
+                           int slot) noexcept {
+    constexpr int kRows = ScanStep<Bits>::kRows;
+    std::uint32_t dwords[kRows];
+    std::uint8_t* row = block + 4 * slot;
+    for (int step = 0; step < layout.steps; ++step, record += 4 * kRows) {
+        if constexpr (Bits == 3)
+            split_step(record, dwords);
+        else
+            std::memcpy(dwords, record, 4);
+        for (int r = 0; r < kRows; ++r, row += 4 * kScanBlock) std::memcpy(row, dwords + r, 4);
+    }
+    if (!layout.has_rest()) return;
+    const int rest = layout.dim - layout.steps * ScanStep<Bits>::kDims;
+    std::uint8_t last[4 * kRows] = {};
+    std::memcpy(last, record, static_cast<std::size_t>((Bits * rest + 7) / 8));
+    if constexpr (Bits == 3)
+        split_step(last, dwords);
+    else
+        std::memcpy(dwords, last, 4);
+    row = block + layout.rest_offset();
+    for (int r = 0; r < kRows; row += layout.widths[r] * kScanBlock, ++r) {
+        if (layout.widths[r] == 4)
+            std::memcpy(row + 4 * slot, dwords + r, 4);
+        else
+            store_narrow(row, slot, layout.widths[r], dwords[r]);
+    }
+}
+
+// Slot `from` of a block to slot `to` of another.
+template <int Bits>
+inline void move_in_blocks(const ScanLayout<Bits>& layout, const std::uint8_t* block, int from,
+                           std::uint8_t* other, int to) noexcept {
+    const auto copy = [&](std::size_t row, std::size_t width) {
+        std::memcpy(other + row + width * static_cast<std::size_t>(to),
+                    block + row + width * static_cast<std::size_t>(from), width);
+    };
+    std::size_t row = 0;
+    for (; row < layout.rest_offset(); row += 4 * kScanBlock) copy(row, 4);
+    for (int width : layout.widths) {
+        if (width == 4) copy(row, 4);
+        if (width == 2 || width == 3) copy(row, 2);
+        if (width == 1) copy(row, 1);
+        if (width == 3) copy(row + 2 * kScanBlock, 1);
+        row += static_cast<std::size_t>(width) * kScanBlock;
+    }
+}
+
+// --- What kernels are told -------------------------------------------------------------------------------------------------
+
+// Blocks one after another: of each 32 slots, all but the last block's are taken. After its indices a block has 32 scales,
+// and 32 terms that are added to the scores where `terms`.
+struct ScanBlocks {
+    const std::uint8_t* data;
+    std::ptrdiff_t count;  // vectors
+    std::size_t block_bytes;
+    std::size_t index_bytes;
+    bool terms;
+};
+
+// Work memory of a scan, in floats.
+inline std::ptrdiff_t scan_scratch(int queries) noexcept {
+    return static_cast<std::ptrdiff_t>(kPanelBytes / sizeof(float)) + std::ptrdiff_t{kScanBlock} * queries;
+}
+
+// --- The query ------------------------------------------------------------------------------------------------------------
+
+// A query in the rotated domain, rounded to int8: coordinate i is about step·quads[…], the quads in the order in which
+// blocks are read. `sum` is the sum of all its bytes.
+struct ScanQuery {
+    const std::int8_t* quads;
+    std::int32_t sum;
+    float step;
+    float constant;  // added to every score
+};
+
+// Takes scores. Of vector first + i score i, for every bit i of `lanes`: those that are not below the query's threshold,
+// which it may raise.
+struct ScanSink {
+    void (*take)(ScanSink& self, int query, std::ptrdiff_t first, std::uint32_t lanes,
+                 const float* scores) noexcept;
+    float* thresholds;  // one per query
+};
+
+// Rounds `rotated` (dim floats) to the nearest of 255 steps between ± its largest magnitude. The error of a coordinate is
+// uniform in ± half a step: for a Gaussian query of d = 128 … 1536 relative squared error 5e-5 … 7e-5.
+template <int Bits>
+inline ScanQuery round_query(const ScanLayout<Bits>& layout, const float* rotated,
+                             std::int8_t* quads) noexcept {
+    float largest = 0.0f;
+    for (int i = 0; i < layout.dim; ++i) {
+        const float magnitude = rotated[i] < 0.0f ? -rotated[i] : rotated[i];
+        largest = magnitude > largest ? magnitude : largest;
+    }
+    ScanQuery query{quads, 0, largest / 127.0f, 0.0f};
+    // Below 1e-36 (a query of denormals) the reciprocal would overflow.
+    const float inverse = largest > 1e-36f ? 127.0f / largest : 0.0f;
+    const int steps = layout.steps + (layout.has_rest() ? 1 : 0);
+    for (int step = 0; step < steps; ++step) {
+        for (int j = 0; j < ScanStep<Bits>::kQuads; ++j) {
+            for (int k = 0; k < 4; ++k) {
+                const int i = ScanLayout<Bits>::dimension(step, j, k);
+                // Adding 1.5·2^23 rounds to the nearest integer, ties to even.
+                const float scaled =
+                    i < layout.dim ? turboquant::detail::rounded(rotated[i] * inverse) : 0.0f;
+                const float shifted = turboquant::detail::rounded(scaled + 12582912.0f);
+                const auto value = static_cast<int>(turboquant::detail::rounded(shifted - 12582912.0f));
+                *quads++ = static_cast<std::int8_t>(value);
+                query.sum += value;
+            }
+        }
+    }
+    return query;
+}
+
+}  // namespace simd
+TURBOQUANT_NAMESPACE_END
