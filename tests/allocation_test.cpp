@@ -151,6 +151,53 @@ TEST(Allocations, None) {
     }
 }
 
+template <class Cache>
+void attend_allocates_nothing(Cache cache) {
+    cache.append(gaussian(cache.dim(), 500, 1), gaussian(cache.value_dim(), 500, 2));
+    const Eigen::MatrixXf q = gaussian(cache.dim(), 40, 3);
+    const auto half = q.cast<Eigen::half>().eval();
+    Eigen::MatrixXf out(cache.value_dim(), 40);
+    std::vector<float> lse(40);
+    tq::AttendOptions causal;
+    causal.causal = true;
+    causal.heads_per_token = 4;
+    causal.lse = lse.data();
+    EXPECT_EQ(allocations([&] {
+                  cache.attend(q, out);
+                  cache.attend(half, out);
+                  cache.attend(q, out, causal);
+                  cache.attend(q.col(1), out.col(1));
+                  cache.attend(q.leftCols(4), out.leftCols(4));
+              }),
+              0);
+    tq::AttendState state;
+    const auto& codec = cache.codec();
+    std::vector<std::uint8_t> keys(codec.key_block_bytes()), values(codec.value_block_bytes());
+    codec.encode(gaussian(cache.dim(), 64, 4), gaussian(cache.value_dim(), 64, 5), 0, 64, keys.data(),
+                 values.data());
+    const std::vector<tq::KvPage> pages = {{keys.data(), values.data(), 64}, {keys.data(), values.data(), 9}};
+    codec.attend(pages, q, state);
+    EXPECT_EQ(allocations([&] {
+                  state.reset(cache.value_dim(), 40);
+                  codec.attend(pages, q, state);
+                  codec.merge(state, state);
+                  codec.finish(state, out, lse.data());
+              }),
+              0);
+}
+
+TEST(Allocations, Attention) {
+    attend_allocates_nothing(tq::KvCache<128, 4>());
+    attend_allocates_nothing(tq::KvCache<Dynamic, 8, 2>(80, 112));
+    attend_allocates_nothing(tq::KvCache<Dynamic, 3>(576, 512));
+    // One token into a cache with room in its window: nothing; the copy below shares everything but the list of blocks.
+    tq::KvCache<64, 4> cache;
+    const Eigen::MatrixXf x = gaussian(64, 300, 1);
+    cache.append(x, x);
+    EXPECT_EQ(allocations([&] { cache.append(x.col(0), x.col(1)); }), 0);
+    EXPECT_LE(allocations([&] { const tq::KvCache<64, 4> branch = cache; }), 1);
+}
+
 TEST(Allocations, Rotation) {
     for (const Index dim : {100, 128, 1536, 3072}) {
         const tq::Rotation<Dynamic> rotation(dim, 7);

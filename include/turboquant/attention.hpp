@@ -58,9 +58,10 @@ public:
             throw_invalid_argument(std::string(where) + ": heads_per_token must be at least 1, but is " +
                                    std::to_string(heads_));
         if (!(std::isfinite(options.scale) && std::isfinite(options.softcap) && options.softcap >= 0.0f))
-            throw_invalid_argument(std::string(where) +
-                                   ": scale must be finite and softcap finite and not negative, but they are " +
-                                   std::to_string(options.scale) + " and " + std::to_string(options.softcap));
+            throw_invalid_argument(
+                std::string(where) +
+                ": scale must be finite and softcap finite and not negative, but they are " +
+                std::to_string(options.scale) + " and " + std::to_string(options.softcap));
         if (!causal_) return;
         if (columns % heads_ != 0 || columns / heads_ > size)
             throw_invalid_argument(std::string(where) + ": causal attention of " + std::to_string(columns) +
@@ -123,7 +124,8 @@ public:
     void reset(Index value_dim, Index columns) {
         if (value_dim < 1 || columns < 0)
             detail::throw_invalid_argument(
-                "AttendState::reset: expected a dimension of at least 1 and columns of at least 0, but they are " +
+                "AttendState::reset: expected a dimension of at least 1 and columns of at least 0, but they "
+                "are " +
                 std::to_string(value_dim) + " and " + std::to_string(columns));
         value_dim_ = value_dim;
         columns_ = columns;

@@ -143,9 +143,8 @@ public:
     const float* coded_products(const void* key_block, int tokens) {
         const BlockQueries queries{columns_, exact_, rotated_, stride_, rounded_};
         alignas(64) float scales[kBlockTokens];
-        const float* key_scales =
-            keys_.key_products(kernels_, static_cast<const std::uint8_t*>(key_block), tokens, queries,
-                               logits_, scales, tile_);
+        const float* key_scales = keys_.key_products(kernels_, static_cast<const std::uint8_t*>(key_block),
+                                                     tokens, queries, logits_, scales, tile_);
         for (int c = 0; c < columns_; ++c)
             for (int t = 0; t < tokens; ++t) {
                 float& product = logits_[c * kBlockTokens + t];
@@ -210,14 +209,8 @@ private:
         return any;
     }
     simd::SoftmaxBlock block(int tokens, bool coded) const noexcept {
-        return {tokens,
-                first_,
-                last_,
-                nullptr,
-                nullptr,
-                coded && means_ != nullptr ? bias_ : nullptr,
-                softcap_,
-                coded};
+        return {tokens,   first_, last_, nullptr, nullptr, coded && means_ != nullptr ? bias_ : nullptr,
+                softcap_, coded};
     }
 
     FloatKernels kernels_;
@@ -250,9 +243,9 @@ public:
     KvBlockCodec(KeyQuantizer keys, ValueQuantizer values)
         : keys_(std::move(keys)), values_(std::move(values)) {
         if (keys_.dim() > simd::kMaxScanDim || values_.dim() > simd::kMaxScanDim)
-            detail::throw_invalid_argument("KvBlockCodec: heads have at most 65536 dimensions, but these are " +
-                                           std::to_string(keys_.dim()) + " and " +
-                                           std::to_string(values_.dim()));
+            detail::throw_invalid_argument(
+                "KvBlockCodec: heads have at most 65536 dimensions, but these are " +
+                std::to_string(keys_.dim()) + " and " + std::to_string(values_.dim()));
     }
 
     const KeyQuantizer& key_quantizer() const noexcept { return keys_; }
@@ -298,8 +291,8 @@ public:
                                            " of a block of 64");
         const detail::Columns<K> keys(k.derived());
         const detail::Columns<V> values(v.derived());
-        encode_columns("KvBlockCodec::encode", keys.input(), values.input(), static_cast<int>(first),
-                       key_block, value_block);
+        encode_columns("KvBlockCodec::encode", keys.input(), values.input(), /*plain=*/false,
+                       static_cast<int>(first), key_block, value_block);
     }
 
     // Adds the tokens of the pages to the state of the queries (HeadDim × m), which the first call sizes. Of the options all
@@ -310,9 +303,8 @@ public:
         Index size = 0;
         for (Index i = 0; i < pages.size(); ++i) {
             if (pages[i].tokens < 0 || pages[i].tokens > kBlockTokens)
-                detail::throw_invalid_argument(
-                    "KvBlockCodec::attend: page " + std::to_string(i) + " has " +
-                    std::to_string(pages[i].tokens) + " tokens; expected 0 to 64");
+                detail::throw_invalid_argument("KvBlockCodec::attend: page " + std::to_string(i) + " has " +
+                                               std::to_string(pages[i].tokens) + " tokens; expected 0 to 64");
             size += pages[i].tokens;
         }
         attend_passes("KvBlockCodec::attend", q, state, options, size, [&](Pass& pass) {
@@ -384,9 +376,20 @@ public:
         });
     }
 
-    // For containers: encode() after its checks.
+    // Zeros the tokens from number `first` on.
+    void erase(void* key_block, void* value_block, Index first) const {
+        const auto zero_from = static_cast<int>(first), count = static_cast<int>(kBlockTokens - first);
+        const std::vector<std::uint8_t> zeros(static_cast<std::size_t>(count) *
+                                              std::max(keys_.bytes_per_vector(), values_.bytes_per_vector()));
+        detail::BlockFormat<KeyQuantizer>(keys_).store_keys(zeros.data(), zero_from, count,
+                                                            static_cast<std::uint8_t*>(key_block));
+        detail::BlockFormat<ValueQuantizer>(values_).store_values(zeros.data(), zero_from, count,
+                                                                  static_cast<std::uint8_t*>(value_block));
+    }
+
+    // For containers: encode() after its checks. `plain`: float rows, known to be finite, with 31 floats behind the last.
     void encode_columns(const char* where, const simd::InputColumns& k, const simd::InputColumns& v,
-                        int first, void* key_block, void* value_block) const {
+                        bool plain, int first, void* key_block, void* value_block) const {
         const auto count = static_cast<int>(k.count);
         const std::size_t key_bytes = static_cast<std::size_t>(count) * keys_.bytes_per_vector();
         const std::size_t value_bytes = static_cast<std::size_t>(count) * values_.bytes_per_vector();
@@ -395,14 +398,14 @@ public:
         const std::ptrdiff_t rows = kEncodedAtOnce + 4;
         detail::with_scratch(floats + rows * simd::padded(std::max(dim(), value_dim())), [&](float* scratch) {
             const simd::FloatingPointGuard guard;
-            auto* const key_records = reinterpret_cast<std::uint8_t*>(
-                scratch + rows * simd::padded(std::max(dim(), value_dim())));
+            auto* const key_records =
+                reinterpret_cast<std::uint8_t*>(scratch + rows * simd::padded(std::max(dim(), value_dim())));
             std::uint8_t* const value_records = key_records + (key_bytes + 63) / 64 * 64;
             const detail::BlockFormat<KeyQuantizer> key_format(keys_);
             const detail::BlockFormat<ValueQuantizer> value_format(values_);
-            records_of(where, "keys", key_format, keys_, means_ ? means_->key.data() : nullptr, k,
+            records_of(where, "keys", key_format, keys_, means_ ? means_->key.data() : nullptr, k, plain,
                        key_records, scratch);
-            records_of(where, "values", value_format, values_, means_ ? means_->value.data() : nullptr, v,
+            records_of(where, "values", value_format, values_, means_ ? means_->value.data() : nullptr, v, plain,
                        value_records, scratch);
             key_format.store_keys(key_records, first, count, static_cast<std::uint8_t*>(key_block));
             value_format.store_values(value_records, first, count, static_cast<std::uint8_t*>(value_block));
@@ -419,22 +422,34 @@ private:
         return in;
     }
 
+    // `plain`: rows of floats, finite and with 31 more behind the last, as a container holds them.
     template <class Format, class Quantizer>
     static void records_of(const char* where, const char* what, const Format& format,
                            const Quantizer& quantizer, const float* mean, const simd::InputColumns& in,
-                           std::uint8_t* records, float* scratch) {
+                           bool plain, std::uint8_t* records, float* scratch) {
         const auto dim = static_cast<int>(quantizer.dim());
         const std::ptrdiff_t stride = simd::padded(dim);
-        for (Index i = 0; i < in.count; i += kEncodedAtOnce) {
-            const Index count = std::min<Index>(kEncodedAtOnce, in.count - i);
-            const auto bad = static_cast<Index>(
-                TURBOQUANT_KERNEL(copy_columns)(dim, part(in, i, count), scratch, stride));
-            if (bad >= 0) detail::throw_not_finite(where, what, i + bad);
-            if (mean != nullptr)
-                TURBOQUANT_KERNEL(centre_rows)(scratch, stride, static_cast<int>(count), dim, mean);
-            format.encode_rows(where, scratch, stride, static_cast<int>(count),
-                               records + static_cast<std::size_t>(i) * quantizer.bytes_per_vector(),
-                               scratch + kEncodedAtOnce * stride);
+        float* const work = scratch + kEncodedAtOnce * stride;
+        const Index at_once = plain && mean == nullptr ? static_cast<Index>(in.count) : kEncodedAtOnce;
+        for (Index i = 0; i < in.count; i += at_once) {
+            const Index count = std::min<Index>(at_once, in.count - i);
+            std::uint8_t* const to = records + static_cast<std::size_t>(i) * quantizer.bytes_per_vector();
+            const float* rows = static_cast<const float*>(in.data) + i * in.stride;
+            std::ptrdiff_t rows_stride = in.stride;
+            if (!plain) {
+                const auto bad = static_cast<Index>(
+                    TURBOQUANT_KERNEL(copy_columns)(dim, part(in, i, count), scratch, stride));
+                if (bad >= 0) detail::throw_not_finite(where, what, i + bad);
+                rows = scratch;
+                rows_stride = stride;
+            }
+            if (mean != nullptr) {
+                TURBOQUANT_KERNEL(centre_rows)
+                (rows, rows_stride, static_cast<int>(count), dim, mean, scratch, stride);
+                rows = scratch;
+                rows_stride = stride;
+            }
+            format.encode_rows(where, rows, rows_stride, static_cast<int>(count), to, work);
         }
     }
 

@@ -10,18 +10,24 @@
 #pragma once
 
 #include <algorithm>
+#include <cerrno>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <fstream>
 #include <istream>
 #include <ostream>
 #include <string>
+#include <system_error>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "turboquant/attention.hpp"
 #include "turboquant/config.hpp"
 #include "turboquant/kv_block_codec.hpp"
+#include "turboquant/kv_cache_file.hpp"
 #include "turboquant/mse_quantizer.hpp"
 #include "turboquant/shared_bytes.hpp"
 
@@ -77,7 +83,8 @@ public:
         ExactTokens larger(key_dim_, value_dim_, limit_);
         larger.capacity_ = std::min(limit_, std::max(wanted, std::min(2 * capacity_, limit_)));
         // Kernels read up to 31 floats past the end of a row.
-        larger.keys_ = SharedBytes(static_cast<std::size_t>(larger.capacity_ * key_dim_ + 32) * sizeof(float));
+        larger.keys_ =
+            SharedBytes(static_cast<std::size_t>(larger.capacity_ * key_dim_ + 32) * sizeof(float));
         larger.values_ =
             SharedBytes(static_cast<std::size_t>(larger.capacity_ * value_dim_ + 32) * sizeof(float));
         for (Index i = first; i < live; ++i) {
@@ -87,9 +94,7 @@ public:
         }
         *this = std::move(larger);
     }
-    float* key(Index i) noexcept {
-        return reinterpret_cast<float*>(keys_.data()) + i % capacity_ * key_dim_;
-    }
+    float* key(Index i) noexcept { return reinterpret_cast<float*>(keys_.data()) + i % capacity_ * key_dim_; }
     float* value(Index i) noexcept {
         return reinterpret_cast<float*>(values_.data()) + i % capacity_ * value_dim_;
     }
@@ -234,6 +239,33 @@ public:
     }
     void clear() { truncate(0); }
 
+    // Writes the whole cache (kv_cache_file.hpp) and flushes. Throws std::runtime_error when the stream fails.
+    void save(std::ostream& os) const {
+        const std::vector<std::uint8_t> payload = written();
+        if (!detail::write_cache(os, fields(), payload))
+            detail::throw_runtime_error("KvCache::save: writing to the stream failed");
+    }
+    // The same into a file, which is replaced at once when all is on the disk.
+    void save(const std::string& path) const {
+        const std::vector<std::uint8_t> payload = written();
+        detail::ReplacementFile file(detail::quoted("KvCache::save", path), path);
+        errno = 0;
+        if (!detail::write_cache(file.stream(), fields(), payload)) file.fail("writing failed", errno);
+        file.commit();
+    }
+
+    // The cache that was saved. Throws std::runtime_error, saying what was expected and what came, when the file is damaged or
+    // of another type; any single flipped bit and any truncation is found. From a stream not a byte more than the cache's is
+    // read.
+    static BasicKvCache load(std::istream& is) { return loaded(is, false, "KvCache::load"); }
+    static BasicKvCache load(const std::string& path) {
+        const std::string where = detail::quoted("KvCache::load", path);
+        errno = 0;
+        std::ifstream file(path, std::ios::binary);
+        if (!file) detail::throw_bad_file(where, "cannot open it: " + std::system_category().message(errno));
+        return loaded(file, true, where);
+    }
+
 private:
     static const KvCacheOptions& checked(const KvCacheOptions& options) {
         constexpr Index kMost = Index{1} << 40;
@@ -266,17 +298,16 @@ private:
         return most / (4.0 * std::sqrt(static_cast<double>(quantizer.dim())));
     }
     static void check_columns(const char* what, Index dim, const simd::InputColumns& in, double limit) {
-        const simd::EncodeResult result =
-            detail::with_scratch(simd::padded(dim), [&](float* scratch) {
-                const simd::FloatingPointGuard guard;
-                return TURBOQUANT_KERNEL(check_columns)(static_cast<int>(dim), in, limit, scratch);
-            });
+        const simd::EncodeResult result = detail::with_scratch(simd::padded(dim), [&](float* scratch) {
+            const simd::FloatingPointGuard guard;
+            return TURBOQUANT_KERNEL(check_columns)(static_cast<int>(dim), in, limit, scratch);
+        });
         if (result.error == simd::EncodeError::none) return;
         const auto column = static_cast<Index>(result.encoded);
         if (result.error == simd::EncodeError::not_finite)
             detail::throw_not_finite("KvCache::append", what, column);
-        detail::throw_invalid_argument("KvCache::append: column " + std::to_string(column) + " of the " + what +
-                                       " has norm " + std::to_string(result.norm) +
+        detail::throw_invalid_argument("KvCache::append: column " + std::to_string(column) + " of the " +
+                                       what + " has norm " + std::to_string(result.norm) +
                                        ", too large for the quantizer's scales, which take up to " +
                                        std::to_string(limit));
     }
@@ -324,14 +355,14 @@ private:
         const std::size_t key_bytes = aligned_key_bytes();
         const auto index = static_cast<std::size_t>(coded_ / kBlock);
         if (index == blocks_.size())
-            blocks_.emplace_back(key_bytes + codec_.value_block_bytes());
+            blocks_.emplace_back(key_bytes + codec_.value_block_bytes(), /*zeroed=*/false);
         else
             blocks_[index].make_unique();
         std::uint8_t* const block = blocks_[index].data();
         recent_.for_runs(coded_, end, [&](const detail::ExactTokens::Run& run, Index token) {
             codec_.encode_columns("KvCache::append", {run.keys, simd::InputType::float32, dim(), run.count},
                                   {run.values, simd::InputType::float32, value_dim(), run.count},
-                                  static_cast<int>(token % kBlock), block, block + key_bytes);
+                                  /*plain=*/true, static_cast<int>(token % kBlock), block, block + key_bytes);
         });
         coded_ = end;
     }
@@ -433,7 +464,8 @@ private:
                     [&](const detail::ExactTokens::Run& run, Index token) {
                         for (Index t = 0; t < run.count; t += kBlock) {
                             const int tokens = static_cast<int>(std::min(kBlock, run.count - t));
-                            store(pass.exact_products(run.keys + t * dim(), dim(), tokens), tokens, token + t);
+                            store(pass.exact_products(run.keys + t * dim(), dim(), tokens), tokens,
+                                  token + t);
                         }
                     },
                     [&](const void* keys, const void*, int tokens, Index token) {
@@ -459,6 +491,124 @@ private:
                 }
             });
         return out;
+    }
+
+    // --- Files ------------------------------------------------------------------------------------------------------
+
+    detail::CacheFields fields() const {
+        detail::CacheFields fields;
+        fields.key_id = codec_.key_quantizer().id();
+        fields.value_id = codec_.value_quantizer().id();
+        fields.key_rule = SerializationTraits<KeyQuantizer>::scale_rule(codec_.key_quantizer());
+        fields.value_rule = SerializationTraits<ValueQuantizer>::scale_rule(codec_.value_quantizer());
+        fields.centring = options_.centring;
+        fields.means = codec_.means() != nullptr;
+        fields.seed = options_.seed;
+        fields.window = options_.window;
+        fields.sinks = options_.sinks;
+        fields.size = size_;
+        fields.coded = coded_;
+        fields.key_block_bytes = codec_.key_block_bytes();
+        fields.value_block_bytes = codec_.value_block_bytes();
+        return fields;
+    }
+
+    std::vector<std::uint8_t> written() const {
+        const detail::CacheFields all = fields();
+        std::vector<std::uint8_t> payload;
+        payload.reserve(all.payload());
+        payload.resize(detail::kCachePrefix);
+        detail::write_cache_prefix(all, payload.data());
+        const auto add = [&payload](const void* data, std::size_t bytes) {
+            const auto* from = static_cast<const std::uint8_t*>(data);
+            payload.insert(payload.end(), from, from + bytes);
+        };
+        const std::size_t key_bytes = static_cast<std::size_t>(dim()) * sizeof(float);
+        const std::size_t value_bytes = static_cast<std::size_t>(value_dim()) * sizeof(float);
+        const auto add_tokens = [&](const detail::ExactTokens& tokens, Index first, Index last) {
+            using Run = detail::ExactTokens::Run;
+            tokens.for_runs(first, last, [&](const Run& run, Index) {
+                add(run.keys, static_cast<std::size_t>(run.count) * key_bytes);
+            });
+            tokens.for_runs(first, last, [&](const Run& run, Index) {
+                add(run.values, static_cast<std::size_t>(run.count) * value_bytes);
+            });
+        };
+        if (all.means) {
+            add(codec_.means()->key.data(), key_bytes);
+            add(codec_.means()->value.data(), value_bytes);
+        }
+        add_tokens(sinks_, 0, sink_count());
+        for (Index first = 0; first < coded_; first += kBlock) {
+            detail::SharedBytes block = blocks_[static_cast<std::size_t>(first / kBlock)];
+            if (coded_ - first < kBlock) {  // what truncate() left behind is not part of the cache
+                block.make_unique();
+                codec_.erase(block.data(), block.data() + aligned_key_bytes(), coded_ - first);
+            }
+            add(block.data(), all.key_block_bytes);
+            add(block.data() + aligned_key_bytes(), all.value_block_bytes);
+        }
+        add_tokens(recent_, coded_, later());
+        return payload;
+    }
+
+    static BasicKvCache loaded(std::istream& is, bool whole, const std::string& where) {
+        const detail::LoadedCache file =
+            detail::read_cache(is, SerializationTraits<KeyQuantizer>::id(),
+                               SerializationTraits<ValueQuantizer>::id(), whole, where);
+        const detail::CacheFields& fields = file.fields;
+        KvCacheOptions options;
+        options.seed = fields.seed;
+        options.window = fields.window;
+        options.sinks = fields.sinks;
+        options.centring = fields.centring;
+        BasicKvCache cache(
+            SerializationTraits<KeyQuantizer>::make(fields.key_id.dim, fields.key_id.seed, fields.key_rule),
+            SerializationTraits<ValueQuantizer>::make(fields.value_id.dim, fields.value_id.seed,
+                                                      fields.value_rule),
+            options);
+        if (cache.codec_.key_block_bytes() != fields.key_block_bytes ||
+            cache.codec_.value_block_bytes() != fields.value_block_bytes)
+            detail::throw_bad_file(where, "the file's blocks have " + std::to_string(fields.key_block_bytes) +
+                                              " and " + std::to_string(fields.value_block_bytes) +
+                                              " bytes; expected " +
+                                              std::to_string(cache.codec_.key_block_bytes()) + " and " +
+                                              std::to_string(cache.codec_.value_block_bytes()));
+        cache.take(fields, file.payload.data() + detail::kCachePrefix);
+        return cache;
+    }
+
+    // The tokens of a verified file.
+    void take(const detail::CacheFields& fields, const std::uint8_t* from) {
+        const std::size_t key_bytes = static_cast<std::size_t>(dim()) * sizeof(float);
+        const std::size_t value_bytes = static_cast<std::size_t>(value_dim()) * sizeof(float);
+        const auto take_tokens = [&](detail::ExactTokens& tokens, Index first, Index last) {
+            if (first == last) return;
+            tokens.make_room(first, first, last);
+            for (Index i = first; i < last; ++i, from += key_bytes)
+                std::memcpy(tokens.key(i), from, key_bytes);
+            for (Index i = first; i < last; ++i, from += value_bytes)
+                std::memcpy(tokens.value(i), from, value_bytes);
+        };
+        if (fields.means) {
+            Eigen::VectorXf key(dim()), value(value_dim());
+            std::memcpy(key.data(), from, key_bytes);
+            std::memcpy(value.data(), from + key_bytes, value_bytes);
+            codec_.set_means(key, value);
+            from += key_bytes + value_bytes;
+        }
+        take_tokens(sinks_, 0, fields.sink_count());
+        blocks_.reserve(static_cast<std::size_t>(fields.blocks()));
+        for (Index i = 0; i < fields.blocks(); ++i) {
+            blocks_.emplace_back(aligned_key_bytes() + fields.value_block_bytes, /*zeroed=*/false);
+            std::memcpy(blocks_.back().data(), from, fields.key_block_bytes);
+            from += fields.key_block_bytes;
+            std::memcpy(blocks_.back().data() + aligned_key_bytes(), from, fields.value_block_bytes);
+            from += fields.value_block_bytes;
+        }
+        take_tokens(recent_, fields.coded, fields.coded + fields.recent());
+        size_ = fields.size;
+        coded_ = fields.coded;
     }
 
     KvCacheOptions options_;

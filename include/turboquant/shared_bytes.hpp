@@ -18,10 +18,9 @@ namespace detail {
 class SharedBytes {
 public:
     SharedBytes() = default;
-    // Zeroed.
-    explicit SharedBytes(std::size_t size)
+    explicit SharedBytes(std::size_t size, bool zeroed = true)
         : header_(new (::operator new[](kHeaderBytes + size, std::align_val_t{64})) Header{{1}, size}) {
-        std::memset(data(), 0, size);
+        if (zeroed) std::memset(data(), 0, size);
     }
     SharedBytes(const SharedBytes& other) noexcept : header_(other.header_) {
         if (header_ != nullptr) header_->owners.fetch_add(1, std::memory_order_relaxed);
@@ -48,7 +47,7 @@ public:
     // Before writing: a copy of its own where others look at the memory too.
     void make_unique() {
         if (header_ == nullptr || header_->owners.load(std::memory_order_acquire) == 1) return;
-        SharedBytes copy(size());
+        SharedBytes copy(size(), /*zeroed=*/false);
         std::memcpy(copy.data(), data(), size());
         std::swap(header_, copy.header_);
     }

@@ -34,8 +34,8 @@ struct SoftmaxState {
 
 // One block of tokens whose products with the queries are known.
 struct SoftmaxBlock {
-    int tokens;                 // ≤ kBlockTokens
-    const int* first;           // each column sees tokens [first, last) of the block
+    int tokens;        // ≤ kBlockTokens
+    const int* first;  // each column sees tokens [first, last) of the block
     const int* last;
     const float* key_scales;    // what each token's products are multiplied by; nullptr: 1
     const float* value_scales;  // what each token's weight is multiplied by; nullptr: 1

@@ -69,7 +69,7 @@ struct ValueLayout {
 template <int Bits>
 inline void store_value_quad(const ValueLayout<Bits>& layout, const std::uint8_t* const (&records)[4],
                              unsigned mask, std::uint8_t* quad) noexcept {
-    const auto put = [&](std::uint8_t* to, const std::uint8_t (&bytes)[4]) {
+    const auto put = [&](std::uint8_t* to, const std::uint8_t(&bytes)[4]) {
         for (unsigned k = 0; k < 4; ++k)
             if (mask >> k & 1u) to[k] = bytes[k];
     };
@@ -128,8 +128,7 @@ inline std::uint32_t key_code(const ScanLayout<Bits>& layout, const std::uint8_t
     const int lookup = Bits == 3 ? 4 * (rest / 16) + rest % 4 : rest % (8 / Bits);
     const bool narrow = step == layout.steps;
     std::uint8_t bytes[Step::kRows] = {};
-    const std::uint8_t* row =
-        block + static_cast<std::size_t>(step) * (Step::kRows * 4 * kScanBlock);
+    const std::uint8_t* row = block + static_cast<std::size_t>(step) * (Step::kRows * 4 * kScanBlock);
     for (int r = 0; r < Step::kRows; ++r) {
         const int width = narrow ? layout.widths[r] : 4;
         if (byte < width) {
@@ -153,7 +152,8 @@ inline std::uint32_t value_code(const ValueLayout<Bits>& layout, const std::uint
     const std::uint8_t* quad = block + static_cast<std::size_t>(slot / 4) * layout.quad_bytes() + slot % 4;
     std::uint8_t bytes[ValueLayout<Bits>::kAreas] = {};
     for (int a = 0; a < ValueLayout<Bits>::kAreas; ++a)
-        if (dword < layout.dwords[a]) bytes[a] = quad[layout.area_offset(a) + 4 * static_cast<std::size_t>(dword)];
+        if (dword < layout.dwords[a])
+            bytes[a] = quad[layout.area_offset(a) + 4 * static_cast<std::size_t>(dword)];
     return code_of_lookup<Bits>(bytes, lookup);
 }
 

@@ -2,6 +2,4 @@
 
 #include "turboquant/simd/avx512/attention_floats.inl"
 
-TURBOQUANT_INLINE Sums add_upper_plane(Sums lower, Sums upper) noexcept {
-    return {lower.v + upper.v * 128};
-}
+TURBOQUANT_INLINE Sums add_upper_plane(Sums lower, Sums upper) noexcept { return {lower.v + upper.v * 128}; }

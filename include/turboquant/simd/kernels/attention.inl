@@ -127,7 +127,10 @@ inline void load_scales_of_records(const CodecPlan& plan, const std::uint8_t* re
 
 // The first column that is not finite, or whose norm exceeds `limit`.
 inline EncodeResult check_columns(int dim, const InputColumns& in, double limit, float* scratch) noexcept {
-    for (std::ptrdiff_t i = 0; i < in.count; ++i) {
+    const double square = limit * limit;
+    const float squared_limit = square < 0x1p60 ? static_cast<float>(square) : 0x1p60f;
+    std::ptrdiff_t i = 0;
+    for (; (i = find_extreme_column(in, i, dim, squared_limit, scratch)) < in.count; ++i) {
         const LoadedVector vector = load_column(in, i, dim, scratch);
         if (!vector.finite) return {i, EncodeError::not_finite, 0.0};
         const double norm = std::ldexp(std::sqrt(static_cast<double>(vector.squared_norm)), vector.exponent);
@@ -158,15 +161,17 @@ inline void widen_scales(const std::uint8_t* scales, ScaleType type, int count, 
     }
 }
 
-// Takes `mean` (padded(dim) floats) off rows of floats; whole vectors are written.
-inline void centre_rows(float* rows, std::ptrdiff_t stride, int count, int dim, const float* mean) noexcept {
+// out = rows − mean (padded(dim) floats); whole vectors are read and written.
+inline void centre_rows(const float* rows, std::ptrdiff_t stride, int count, int dim, const float* mean,
+                        float* out, std::ptrdiff_t out_stride) noexcept {
     for (int r = 0; r < count; ++r)
         for (int i = 0; i < dim; i += kLanes)
-            store(rows + r * stride + i, sub(load(rows + r * stride + i), load(mean + i)));
+            store(out + r * out_stride + i, sub(load(rows + r * stride + i), load(mean + i)));
 }
 
 // x·factor, `dim` floats and up to the end of the last vector.
-inline void scale_rows(float* rows, std::ptrdiff_t stride, std::ptrdiff_t count, int dim, float factor) noexcept {
+inline void scale_rows(float* rows, std::ptrdiff_t stride, std::ptrdiff_t count, int dim,
+                       float factor) noexcept {
     const Floats f = broadcast(factor);
     for (std::ptrdiff_t r = 0; r < count; ++r)
         for (int i = 0; i < dim; i += kLanes)

@@ -55,7 +55,8 @@ TURBOQUANT_NOINLINE void key_part(const ScanLayout<Bits>& layout, const Codebook
     const std::uint8_t* at = block;
     for (int step = 0; step < layout.steps; ++step, at += Step::kRows * 4 * kScanBlock) {
         TURBOQUANT_UNROLL
-        for (int b = 0; b < Blocks; ++b) load_step<Bits>(at + static_cast<std::size_t>(b) * block_bytes, rows[b]);
+        for (int b = 0; b < Blocks; ++b)
+            load_step<Bits>(at + static_cast<std::size_t>(b) * block_bytes, rows[b]);
         key_quads<Bits, 0, Columns, Blocks, kChains>(lookup, rows, quads, sums);
         TURBOQUANT_UNROLL
         for (int c = 0; c < Columns; ++c) quads[c] += 4 * Step::kQuads;

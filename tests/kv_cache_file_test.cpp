@@ -1,0 +1,167 @@
+// Saved caches: round trips, and damage of every kind.
+#include <sstream>
+#include <string>
+
+#include <gtest/gtest.h>
+
+#include "kv_vectors.hpp"
+#include "saved_files.hpp"
+#include "turboquant/turboquant.hpp"
+
+namespace {
+
+namespace tq = turboquant;
+using kv_vectors::tokens;
+using saved_files::expect_contains;
+using saved_files::message_of;
+using tq::Dynamic;
+using tq::Index;
+
+using Small = tq::KvCache<Dynamic, 3, 2>;
+
+template <class Cache>
+std::string saved(const Cache& cache) {
+    std::ostringstream os;
+    cache.save(os);
+    return os.str();
+}
+template <class Cache>
+Cache loaded(const std::string& file) {
+    std::istringstream is(file);
+    return Cache::load(is);
+}
+template <class Cache>
+Cache loaded_from_pipe(const std::string& file) {
+    saved_files::Pipe pipe(file);
+    std::istream is(&pipe);
+    return Cache::load(is);
+}
+
+Small cache_of(Index n, Index window = 8, bool centring = true) {
+    tq::KvCacheOptions options;
+    options.seed = 5;
+    options.window = window;
+    options.sinks = 2;
+    options.centring = centring;
+    Small cache(12, options);
+    cache.append(tokens(12, n, 1), tokens(12, n, 2));
+    return cache;
+}
+
+TEST(KvCacheFile, RoundTrips) {
+    for (const Index n : {0, 1, 2, 3, 10, 73, 74, 75, 138, 300})
+        for (const bool centring : {true, false}) {
+            const Small cache = cache_of(n, 8, centring);
+            const std::string file = saved(cache);
+            EXPECT_EQ(file.size() % 64, 0u);
+            for (Small again : {loaded<Small>(file), loaded_from_pipe<Small>(file)}) {
+                EXPECT_EQ(again.size(), n);
+                EXPECT_EQ(again.quantized(), cache.quantized());
+                EXPECT_EQ(again.options().window, 8);
+                EXPECT_EQ(again.options().seed, 5u);
+                EXPECT_TRUE(again.keys() == cache.keys());
+                EXPECT_TRUE(saved(again) == file);
+                // It goes on as the first would have.
+                Small longer = cache;
+                longer.append(tokens(12, 100, 3), tokens(12, 100, 4));
+                again.append(tokens(12, 100, 3), tokens(12, 100, 4));
+                EXPECT_TRUE(saved(again) == saved(longer)) << n;
+            }
+        }
+}
+
+// What truncate left behind is not in the file: the same tokens give the same bytes.
+TEST(KvCacheFile, TruncatedCachesSaveWhatTheyHold) {
+    Small cache = cache_of(300);
+    cache.truncate(100);
+    ASSERT_EQ(cache.quantized(), 98);
+    const Small again = loaded<Small>(saved(cache));
+    EXPECT_TRUE(again.values() == cache.values());
+    Small other = cache_of(300);
+    other.truncate(150);
+    other.truncate(100);
+    EXPECT_TRUE(saved(other) == saved(cache));
+}
+
+TEST(KvCacheFile, StreamsHoldSeveral) {
+    const std::string both = saved(cache_of(100)) + saved(cache_of(3));
+    std::istringstream is(both);
+    EXPECT_EQ(Small::load(is).size(), 100);
+    EXPECT_EQ(Small::load(is).size(), 3);
+}
+
+TEST(KvCacheFile, Paths) {
+    const saved_files::Directory directory;
+    const std::string path = (directory / "cache.tqk").string();
+    const Small cache = cache_of(200);
+    cache.save(path);
+    EXPECT_TRUE(saved(Small::load(path)) == saved(cache));
+    EXPECT_EQ(directory.entries(), 1);
+    expect_contains(message_of([&] { Small::load((directory / "none").string()); }), "cannot open");
+    std::ofstream(path, std::ios::binary | std::ios::app) << "x";
+    expect_contains(message_of([&] { Small::load(path); }), "trailing bytes");
+}
+
+// Every single flipped bit of a small file, in stream and pipe.
+TEST(KvCacheFile, EveryFlippedBitIsFound) {
+    std::string file = saved(cache_of(80));
+    for (std::size_t bit = 0; bit < 8 * file.size(); ++bit) {
+        file[bit / 8] = static_cast<char>(file[bit / 8] ^ (1 << bit % 8));
+        const std::string message = message_of([&] { loaded<Small>(file); });
+        ASSERT_EQ(message.rfind("turboquant: KvCache::load", 0), 0u) << "bit " << bit << ": " << message;
+        if (bit % 13 == 0) {
+            ASSERT_EQ(message_of([&] { loaded_from_pipe<Small>(file); }).rfind("turboquant: ", 0), 0u) << bit;
+        }
+        file[bit / 8] = static_cast<char>(file[bit / 8] ^ (1 << bit % 8));
+    }
+}
+
+TEST(KvCacheFile, EveryTruncationIsFound) {
+    const std::string file = saved(cache_of(80));
+    for (std::size_t size = 0; size < file.size(); ++size) {
+        const std::string part = file.substr(0, size);
+        ASSERT_EQ(message_of([&] { loaded<Small>(part); }).rfind("turboquant: ", 0), 0u) << size;
+        ASSERT_EQ(message_of([&] { loaded_from_pipe<Small>(part); }).rfind("turboquant: ", 0), 0u) << size;
+    }
+}
+
+// Numbers that lie, under checksums that fit: refused, without a crash and without memory for what is not there.
+TEST(KvCacheFile, ForgedNumbersAreRefused) {
+    const std::string good = saved(cache_of(80));
+    const std::size_t payload = 128;
+    for (const std::size_t at : {0, 4, 8, 12, 16, 20, 24, 28, 48, 56, 64, 72, 80, 88, 96, 120})
+        for (const std::uint64_t value :
+             {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{77}, std::uint64_t{1} << 31,
+              std::uint64_t{1} << 40, ~std::uint64_t{0}}) {
+            std::string file = good;
+            const int width = at < 32 ? 4 : 8;
+            if (saved_files::get(file, payload + at, width) == (width == 4 ? value & 0xffffffffu : value))
+                continue;
+            saved_files::put(file, payload + at, width, value);
+            // The payload fits one block of 65536 bytes: its checksum, then the table's.
+            const std::size_t size = saved_files::get(file, 56, 8), table = payload + size;
+            saved_files::put(file, table, 8, tq::detail::crc64(file.data() + payload, size));
+            saved_files::put(file, table + 8, 8,
+                             tq::detail::crc64(file.data() + table, 8, saved_files::get(file, 120, 8)));
+            const std::string message = message_of([&] { loaded<Small>(file); });
+            // Another scale rule or window may fit the rest; everything else contradicts it.
+            if ((at == 12 || at == 48) && message == "nothing was thrown") continue;
+            ASSERT_EQ(message.rfind("turboquant: KvCache::load", 0), 0u)
+                << "offset " << at << ", value " << value << ": " << message;
+        }
+}
+
+TEST(KvCacheFile, OtherTypesAreNamed) {
+    const std::string file = saved(cache_of(80));
+    expect_contains(message_of([&] { loaded<tq::KvCache<Dynamic, 4, 2>>(file); }), "3 bits");
+    expect_contains(message_of([&] { loaded<tq::KvCache<Dynamic, 3, 4>>(file); }), "values");
+    expect_contains(message_of([&] { loaded<tq::KvCache<16, 3, 2>>(file); }), "dimension 12");
+    EXPECT_EQ((loaded<tq::KvCache<12, 3, 2>>(file)).size(), 80);
+    const tq::MseQuantizer<Dynamic, 3> quantizer(12, 1);
+    const std::string codes = saved_files::saved(quantizer, saved_files::arbitrary_codes(quantizer, 3));
+    expect_contains(message_of([&] { loaded<Small>(codes); }), "holds codes");
+    expect_contains(message_of([&] { loaded<Small>("hello, world: this is no cache at all"); }),
+                    "not a saved KvCache");
+}
+
+}  // namespace
