@@ -189,8 +189,9 @@ void scores_as_theory_says(Index dim, double expected) {
             EXPECT_TRUE(same(index.search(queries, 10), by_sorting(scores, index.ids(), 10, metric)));
             EXPECT_TRUE(
                 same(index.search(queries.col(3), 10), by_sorting(scores.col(3), index.ids(), 10, metric)));
-            // One rotation, 40 queries in 64 dimensions: over 200 seeds the ratio has a standard deviation of 2 to 4 %.
-            EXPECT_NEAR(variance_factor(index, x, queries) / expected, 1.0, .2);
+            // One rotation, 40 queries in 64 or 75 dimensions: over 200 seeds at 1 and 4 bits the ratio has a standard
+            // deviation of .7 to .8 % with centring, 1.2 to 2.4 % without, and lies between .94 and 1.10.
+            EXPECT_NEAR(variance_factor(index, x, queries) / expected, 1.0, .12);
         }
 }
 

@@ -89,7 +89,8 @@ void BasicFlatIndex<Quantizer>::add_columns(const simd::InputColumns& in, const 
         }
     }
     if (first < n) {
-        storage_.reserve(count_ + n - first);
+        // Exactly, so that nothing is unused; but for fewer vectors at a time each call would move a segment.
+        if (n - first >= detail::kSegmentVectors) storage_.reserve(count_ + n - first);
         encode(in, first, n - first, codes);
     }
     if (ids != nullptr && !explicit_ids_) make_ids_explicit();
