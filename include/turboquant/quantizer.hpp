@@ -239,28 +239,45 @@ private:
                 positions ? positions->size() : codes.size(), codes.data() + codes.bytes()};
     }
 
+    // The dimension that kernels are compiled for: a dense rotation has but one path.
+    static constexpr int kKernelDim = Derived::kStructured ? Dim : Dynamic;
+
     void encode_columns(const simd::InputColumns& in, Codes& codes, bool keep) const {
-        const auto kernel = TURBOQUANT_KERNEL(template encode<IndexBits, HasSketch, Dim>);
+        const auto kernel = TURBOQUANT_KERNEL(template encode<IndexBits, HasSketch, kKernelDim>);
         const char* call = keep ? "append" : "encode";
         const Index before = keep ? codes.size() : 0, after = before + in.count;
         const std::size_t stride = bytes_per_vector();
-        detail::with_scratch(4 * simd::padded(dim()), [&](float* scratch) {
+        detail::with_scratch(simd::work_floats(3, dim()) + simd::padded(dim()), [&](float* scratch) {
             const simd::FloatingPointGuard guard;
-            // Where records are about to be overwritten, be sure first that none of the new ones fails.
-            auto* trial = reinterpret_cast<std::uint8_t*>(scratch + 3 * simd::padded(dim()));
-            if (!keep && !codes.empty())
-                check_encoded(call, TURBOQUANT_KERNEL(template try_encode<IndexBits, HasSketch>)(
-                                        plan_, in, trial, scratch));
+            if (!keep && !codes.empty()) check_encodable(call, kernel, in, scratch);
             std::uint8_t* out = codes.room(stride, after) + static_cast<std::size_t>(before) * stride;
             check_encoded(call, kernel(plan_, in, out, scratch));
             codes.commit(id_, stride, after);
         });
     }
 
+    // Where records are about to be overwritten: that none of the new ones fails. Columns whose norm is extreme are encoded
+    // for trial.
+    template <class Kernel>
+    void check_encodable(const char* call, Kernel* kernel, const simd::InputColumns& in,
+                         float* scratch) const {
+        const auto find_extreme = TURBOQUANT_KERNEL(find_extreme_column);
+        // The unbiased scale is largest for a single spike after the rotation: less than √d times the norm.
+        const float limit =
+            plan_.scale_type == simd::ScaleType::float16 ? 1e9f / static_cast<float>(dim()) : 0x1p60f;
+        auto* const record = reinterpret_cast<std::uint8_t*>(scratch + simd::work_floats(3, dim()));
+        for (std::ptrdiff_t i = 0;
+             (i = find_extreme(in, i, static_cast<int>(dim()), limit, scratch)) < in.count; ++i) {
+            simd::EncodeResult result = kernel(plan_, in.column(i), record, scratch);
+            result.encoded += i;
+            check_encoded(call, result);
+        }
+    }
+
     void decode_into(const char* call, const CodesView& codes, float* out, std::ptrdiff_t stride) const {
         check_codes(call, codes);
-        const auto kernel = TURBOQUANT_KERNEL(template decode<IndexBits, HasSketch, Dim>);
-        detail::with_scratch(3 * simd::padded(dim()), [&](float* scratch) {
+        const auto kernel = TURBOQUANT_KERNEL(template decode<IndexBits, HasSketch, kKernelDim>);
+        detail::with_scratch(simd::work_floats(3, dim()), [&](float* scratch) {
             const simd::FloatingPointGuard guard;
             kernel(plan_, records(codes, nullptr), out, stride, scratch);
         });
@@ -286,14 +303,12 @@ private:
         const std::ptrdiff_t part = simd::padded(dim());
         const std::ptrdiff_t row = Kind == kInnerProducts && IndexBits > 0 && plan_.sketch ? 2 * part : part;
         const std::ptrdiff_t block = std::clamp<std::ptrdiff_t>(16384 / row, 1, 64);
-        const std::ptrdiff_t element = queries.type == simd::InputType::float32 ? 4 : 2;
+        const std::ptrdiff_t work = std::max<std::ptrdiff_t>(3 * part, simd::work_floats(2, dim()));
         detail::with_scratch(
-            3 * part + std::min<std::ptrdiff_t>(block, queries.count) * row, [&](float* scratch) {
-                float* rows = scratch + 3 * part;
-                simd::InputColumns some = queries;
+            work + std::min<std::ptrdiff_t>(block, queries.count) * row, [&](float* scratch) {
+                float* rows = scratch + work;
                 for (std::ptrdiff_t first = 0; first < queries.count; first += block) {
-                    some.data =
-                        static_cast<const std::uint8_t*>(queries.data) + first * queries.stride * element;
+                    simd::InputColumns some = queries.column(first);
                     some.count = std::min(block, queries.count - first);
                     const simd::FloatingPointGuard guard;
                     const Index bad = prepare_queries<Kind>(some, rows, row, scratch);
