@@ -4,7 +4,7 @@
 //   quotient            a/b
 //   store_seven_bits    bits [Shift, Shift + 7) of each lane's mantissa, a byte each
 //   add_upper_plane     lower + 128·upper
-//   power_of_two        p·2^n, where t = 1.5·2^23 + n in float and p·2^n is an ordinary number
+//   two_to_the          p·2^n, where t = 1.5·2^23 + n in float and p·2^n is an ordinary number
 
 TURBOQUANT_INLINE Floats maximum(Floats a, Floats b) noexcept {
     for (int i = 0; i < kLanes; ++i) a.v[i] = a.v[i] > b.v[i] ? a.v[i] : b.v[i];
@@ -19,7 +19,7 @@ TURBOQUANT_INLINE Floats quotient(Floats a, Floats b) noexcept {
     for (int i = 0; i < kLanes; ++i) a.v[i] /= b.v[i];
     return a;
 }
-TURBOQUANT_INLINE Floats power_of_two(Floats p, Floats t) noexcept {
+TURBOQUANT_INLINE Floats two_to_the(Floats p, Floats t) noexcept {
     for (int i = 0; i < kLanes; ++i) p.v[i] = float_of(bits_of(p.v[i]) + (bits_of(t.v[i]) << 23));
     return p;
 }
