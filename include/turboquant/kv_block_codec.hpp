@@ -131,12 +131,10 @@ public:
         const auto* keys = static_cast<const std::uint8_t*>(key_block);
         const auto* values = static_cast<const std::uint8_t*>(value_block);
         const BlockQueries queries{columns_, exact_, rotated_, stride_, rounded_};
-        alignas(64) float key_scales[kBlockTokens], value_scales[kBlockTokens];
+        alignas(64) float key_scales[kBlockTokens];
         simd::SoftmaxBlock softmax = block(tokens, true);
         softmax.key_scales = keys_.key_products(kernels_, keys, tokens, queries, logits_, key_scales, tile_);
-        softmax.value_scales = values_.value_scales(values, tokens, value_scales);
-        if (const std::uint32_t counted = kernels_.soften(softmax, state_, logits_); counted != 0)
-            values_.accumulate(kernels_, values, tokens, logits_, counted, state_, tile_);
+        values_.accumulate(kernels_, values, softmax, state_, logits_, tile_);
     }
 
     // Products <q, k> of a block's tokens (without the mean), logits_[c·64 + t]: for scores().
@@ -210,7 +208,9 @@ private:
     }
     simd::SoftmaxBlock block(int tokens, bool coded) const noexcept {
         return {tokens,   first_, last_, nullptr, nullptr, coded && means_ != nullptr ? bias_ : nullptr,
-                softcap_, coded};
+                softcap_,
+                coded,
+                0.0f};
     }
 
     FloatKernels kernels_;

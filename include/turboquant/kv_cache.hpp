@@ -398,6 +398,10 @@ private:
         const std::size_t key_bytes = aligned_key_bytes();
         for (Index first = 0; first < coded_; first += kBlock) {
             const std::uint8_t* block = blocks_[static_cast<std::size_t>(first / kBlock)].data();
+            if (first + kBlock < coded_) {
+                const detail::SharedBytes& next = blocks_[static_cast<std::size_t>(first / kBlock) + 1];
+                detail::prefetch(next.data(), next.size());
+            }
             coded(block, block + key_bytes, static_cast<int>(std::min(kBlock, coded_ - first)),
                   options_.sinks + first);
         }
