@@ -11,15 +11,16 @@ BASELINE_TARGET inline void products(const T* keys, const float* q, float* logit
     constexpr int kTokens = kWidth / H;  // at a time
     for (int t = 0; t < kBlock; t += kTokens) {
         Vec sums[kWidth];
+        BASELINE_UNROLL
         for (int i = 0; i < kWidth; ++i) sums[i] = zero();
         BASELINE_UNROLL
-        for (int k = 0; k < kTokens; ++k)
-            for (int c = 0; c < kChunks; ++c) {
-                const Vec key = load(keys + static_cast<std::ptrdiff_t>(t + k) * kDim + c * kWidth);
-                BASELINE_UNROLL
-                for (int h = 0; h < H; ++h)
-                    sums[k * H + h] = fma(key, load(q + h * kDim + c * kWidth), sums[k * H + h]);
-            }
+        for (int k = 0; k < kTokens; ++k) BASELINE_UNROLL
+        for (int c = 0; c < kChunks; ++c) {
+            const Vec key = load(keys + static_cast<std::ptrdiff_t>(t + k) * kDim + c * kWidth);
+            BASELINE_UNROLL
+            for (int h = 0; h < H; ++h)
+                sums[k * H + h] = fma(key, load(q + h * kDim + c * kWidth), sums[k * H + h]);
+        }
         float reduced[kWidth];
         sum_lanes(sums, reduced);
         for (int k = 0; k < kTokens; ++k)

@@ -93,11 +93,14 @@ public:
         });
         return nullptr;
     }
-    void accumulate(const FloatKernels& kernels, const std::uint8_t* block, simd::SoftmaxBlock& softmax,
-                    const simd::SoftmaxState& state, float* weights, float* tile) const {
-        softmax.value_scales = nullptr;
-        if (kernels.soften(softmax, state, weights) == 0) return;
-        const int tokens = softmax.tokens;
+    // Products become weights; which columns' values count.
+    std::uint32_t soften(const FloatKernels& kernels, const std::uint8_t*, const simd::SoftmaxBlock& softmax,
+                         const simd::SoftmaxState& state, float* logits, simd::RoundedWeights*) const {
+        return kernels.soften(softmax, state, logits);
+    }
+    void accumulate(const FloatKernels& kernels, const std::uint8_t* block, int tokens, const float* weights,
+                    const simd::RoundedWeights*, std::uint32_t, const simd::SoftmaxState& state,
+                    float* tile) const {
         for_parts(block, tokens, tile, [&](int first, int count, std::ptrdiff_t stride) {
             kernels.accumulate(tile, stride, count, static_cast<int>(quantizer_->dim()), weights + first,
                                state.columns, state.exact, state.stride);
@@ -198,16 +201,16 @@ public:
         });
         return scales;
     }
-    const float* value_scales(const std::uint8_t* block, int tokens, float* scales) const {
-        TURBOQUANT_KERNEL(load_scales_of_records)(*plan_, block, tokens, scales);
-        return scales;
+    std::uint32_t soften(const FloatKernels& kernels, const std::uint8_t* block, simd::SoftmaxBlock softmax,
+                         const simd::SoftmaxState& state, float* logits, simd::RoundedWeights*) const {
+        alignas(64) float scales[kBlockTokens];
+        TURBOQUANT_KERNEL(load_scales_of_records)(*plan_, block, softmax.tokens, scales);
+        softmax.value_scales = scales;
+        return kernels.soften(softmax, state, logits);
     }
-    void accumulate(const FloatKernels& kernels, const std::uint8_t* block, simd::SoftmaxBlock& softmax,
-                    const simd::SoftmaxState& state, float* weights, float* tile) const {
-        alignas(64) float stored[kBlockTokens];
-        softmax.value_scales = value_scales(block, softmax.tokens, stored);
-        if (kernels.soften(softmax, state, weights) == 0) return;
-        const int tokens = softmax.tokens;
+    void accumulate(const FloatKernels& kernels, const std::uint8_t* block, int tokens, const float* weights,
+                    const simd::RoundedWeights*, std::uint32_t, const simd::SoftmaxState& state,
+                    float* tile) const {
         float scales[kBlockTokens];
         for_parts(block, tokens, scales, tile, [&](int first, int count, std::ptrdiff_t stride) {
             kernels.accumulate(tile, stride, count, plan_->dim, weights + first, state.columns, state.rotated,
@@ -295,16 +298,18 @@ public:
         products_(keys_, *plan_->codebook, block, queries.rounded, queries.columns, logits);
         return block_scales(block + 2 * keys_.index_bytes(), plan_->scale_type, scales);
     }
-    void accumulate(const FloatKernels&, const std::uint8_t* block, simd::SoftmaxBlock& softmax,
-                    const simd::SoftmaxState& state, float* logits, float*) const {
+    std::uint32_t soften(const FloatKernels&, const std::uint8_t* block, simd::SoftmaxBlock softmax,
+                         const simd::SoftmaxState& state, float* logits,
+                         simd::RoundedWeights* rounded) const {
         alignas(64) float stored[kBlockTokens];
-        simd::RoundedWeights rounded[kMaxColumns];
-        softmax.value_scales =
-            block_scales(block + values_.index_bytes(), plan_->scale_type, stored);
+        softmax.value_scales = block_scales(block + values_.index_bytes(), plan_->scale_type, stored);
         softmax.tolerance = kTolerance;
-        if (const std::uint32_t counted = soften_(softmax, state, logits, rounded); counted != 0)
-            accumulate_(values_, *plan_->codebook, block, softmax.tokens, rounded, counted, state.rotated,
-                        state.stride);
+        return soften_(softmax, state, logits, rounded);
+    }
+    void accumulate(const FloatKernels&, const std::uint8_t* block, int tokens, const float*,
+                    const simd::RoundedWeights* rounded, std::uint32_t counted,
+                    const simd::SoftmaxState& state, float*) const {
+        accumulate_(values_, *plan_->codebook, block, tokens, rounded, counted, state.rotated, state.stride);
     }
     void rotate_back(const float* sums, float* out, float* scratch) const {
         const int dim = plan_->dim;

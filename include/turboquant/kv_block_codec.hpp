@@ -76,13 +76,13 @@ public:
         rotated_ = exact_ + kMaxColumns * stride_;
         quads_ = reinterpret_cast<std::int8_t*>(rotated_ + kMaxColumns * stride_);
         logits_ = rotated_ + kMaxColumns * stride_ + kMaxColumns * stride_ / 4;
-        bias_ = logits_ + kMaxColumns * kBlockTokens;
+        bias_ = logits_ + 2 * kMaxColumns * kBlockTokens;
         tile_ = bias_ + kMaxColumns;
     }
 
     static std::ptrdiff_t scratch_floats(Index key_dim, Index value_dim) noexcept {
         const std::ptrdiff_t stride = simd::padded(key_dim);
-        return kMaxColumns * (2 * stride + stride / 4 + kBlockTokens + 1) +
+        return kMaxColumns * (2 * stride + stride / 4 + 2 * kBlockTokens + 1) +
                std::max({tile_floats(key_dim), tile_floats(value_dim), 2 * stride}) + 16;
     }
 
@@ -114,6 +114,7 @@ public:
     // Exact tokens from number `token` on: rows of floats, of which up to 31 past the last are read.
     void exact(const float* k, std::ptrdiff_t key_stride, const float* v, std::ptrdiff_t value_stride,
                Index count, Index token) {
+        flush();
         for (Index first = 0; first < count; first += kBlockTokens) {
             const int tokens = static_cast<int>(std::min<Index>(kBlockTokens, count - first));
             if (!see_block(token + first, tokens)) continue;
@@ -125,16 +126,30 @@ public:
         }
     }
 
-    // A block of codes whose first token is number `token`.
+    // A block of codes whose first token is number `token`. Its values are summed at the next call, or by flush(): the products
+    // of the next block do not wait for this block's weights.
     void coded(const void* key_block, const void* value_block, int tokens, Index token) {
         if (!see_block(token, tokens)) return;
         const auto* keys = static_cast<const std::uint8_t*>(key_block);
-        const auto* values = static_cast<const std::uint8_t*>(value_block);
         const BlockQueries queries{columns_, exact_, rotated_, stride_, rounded_};
         alignas(64) float key_scales[kBlockTokens];
+        float* const logits = logits_ + (pending_.odd ? kMaxColumns * kBlockTokens : 0);
         simd::SoftmaxBlock softmax = block(tokens, true);
-        softmax.key_scales = keys_.key_products(kernels_, keys, tokens, queries, logits_, key_scales, tile_);
-        values_.accumulate(kernels_, values, softmax, state_, logits_, tile_);
+        softmax.key_scales = keys_.key_products(kernels_, keys, tokens, queries, logits, key_scales, tile_);
+        flush();
+        pending_.values = static_cast<const std::uint8_t*>(value_block);
+        pending_.tokens = tokens;
+        pending_.weights = logits;
+        pending_.counted = values_.soften(kernels_, pending_.values, softmax, state_, logits, weights_);
+        pending_.odd = !pending_.odd;
+    }
+
+    // Sums the values that wait.
+    void flush() {
+        if (pending_.counted != 0)
+            values_.accumulate(kernels_, pending_.values, pending_.tokens, pending_.weights, weights_,
+                               pending_.counted, state_, tile_);
+        pending_.counted = 0;
     }
 
     // Products <q, k> of a block's tokens (without the mean), logits_[c·64 + t]: for scores().
@@ -208,9 +223,7 @@ private:
     }
     simd::SoftmaxBlock block(int tokens, bool coded) const noexcept {
         return {tokens,   first_, last_, nullptr, nullptr, coded && means_ != nullptr ? bias_ : nullptr,
-                softcap_,
-                coded,
-                0.0f};
+                softcap_, coded,  0.0f};
     }
 
     FloatKernels kernels_;
@@ -225,6 +238,15 @@ private:
     std::int8_t* quads_;
     simd::SoftmaxState state_{};
     simd::ScanQuery rounded_[kMaxColumns]{};
+    simd::RoundedWeights weights_[kMaxColumns];
+    // A block whose weights are known.
+    struct Pending {
+        const std::uint8_t* values = nullptr;
+        int tokens = 0;
+        const float* weights = nullptr;
+        std::uint32_t counted = 0;
+        bool odd = false;
+    } pending_;
     Visible visible_[kMaxColumns]{};
     int first_[kMaxColumns]{}, last_[kMaxColumns]{};
 };
@@ -311,6 +333,7 @@ public:
             Index token = 0;
             for (Index i = 0; i < pages.size(); token += pages[i].tokens, ++i)
                 pass.coded(pages[i].keys, pages[i].values, static_cast<int>(pages[i].tokens), token);
+            pass.flush();
         });
     }
 
@@ -405,8 +428,8 @@ public:
             const detail::BlockFormat<ValueQuantizer> value_format(values_);
             records_of(where, "keys", key_format, keys_, means_ ? means_->key.data() : nullptr, k, plain,
                        key_records, scratch);
-            records_of(where, "values", value_format, values_, means_ ? means_->value.data() : nullptr, v, plain,
-                       value_records, scratch);
+            records_of(where, "values", value_format, values_, means_ ? means_->value.data() : nullptr, v,
+                       plain, value_records, scratch);
             key_format.store_keys(key_records, first, count, static_cast<std::uint8_t*>(key_block));
             value_format.store_values(value_records, first, count, static_cast<std::uint8_t*>(value_block));
         });

@@ -442,6 +442,7 @@ private:
                     [&](const void* keys, const void* values, int tokens, Index token) {
                         pass.coded(keys, values, tokens, token);
                     });
+                pass.flush();
                 Pass::finish(codec_.value_quantizer(), codec_.means(), state,
                              out.data() + first * out.outerStride(), out.outerStride(),
                              options.lse != nullptr ? options.lse + first : nullptr, scratch + state_floats);

@@ -25,8 +25,7 @@ TURBOQUANT_INLINE Sums dot_weights(Sums sums, Row row, WeightQuad weights) noexc
     TURBOQUANT_UNROLL
     for (int h = 0; h < 2; ++h)
         sums.v[h] = _mm256_add_epi32(
-            sums.v[h],
-            _mm256_madd_epi16(_mm256_maddubs_epi16(weights.v, row.v[h]), _mm256_set1_epi16(1)));
+            sums.v[h], _mm256_madd_epi16(_mm256_maddubs_epi16(weights.v, row.v[h]), _mm256_set1_epi16(1)));
     return sums;
 }
 TURBOQUANT_INLINE Sums add_upper_plane(Sums lower, Sums upper) noexcept {

@@ -25,16 +25,13 @@ struct SignedLookup : CodeLookup<Bits> {
         : CodeLookup<Bits>(centroids) {
         TURBOQUANT_UNROLL
         for (int t = 0; t < CodeLookup<Bits>::kTables; ++t)
-            this->tables[t] =
-                _mm512_xor_si512(this->tables[t], _mm512_set1_epi8(static_cast<char>(kOffset)));
+            this->tables[t] = _mm512_xor_si512(this->tables[t], _mm512_set1_epi8(static_cast<char>(kOffset)));
     }
 };
 TURBOQUANT_INLINE Sums dot_weights(Sums sums, Row row, WeightQuad weights) noexcept {
-    return {reinterpret_cast<Int32x16>(
-        _mm512_dpbusd_epi32(reinterpret_cast<__m512i>(sums.v), weights.v, row.v))};
+    return {
+        reinterpret_cast<Int32x16>(_mm512_dpbusd_epi32(reinterpret_cast<__m512i>(sums.v), weights.v, row.v))};
 }
-TURBOQUANT_INLINE Sums add_upper_plane(Sums lower, Sums upper) noexcept {
-    return {lower.v + upper.v * 256};
-}
+TURBOQUANT_INLINE Sums add_upper_plane(Sums lower, Sums upper) noexcept { return {lower.v + upper.v * 256}; }
 
 #include "turboquant/simd/kernels/softmax.inl"

@@ -171,7 +171,6 @@ inline void merge_states(const SoftmaxState& state, const SoftmaxState& other) n
         const float factor = exp2_scalar(from.maximum - to.maximum);
         to.sum += from.sum * factor;
         to.coded_sum += from.coded_sum * factor;
-        to.weight += from.weight * factor;
         to.skipped += from.skipped * factor;
         to.energy += from.energy * factor * factor;
         to.rounding += from.rounding * factor * factor;

@@ -124,14 +124,11 @@ TURBOQUANT_INLINE bool round_weights(const Floats (&w)[kBlockTokens / kLanes], f
     constexpr int kVectors = kBlockTokens / kLanes;
     constexpr float kByte = static_cast<float>((1 << kWeightBits) - 1);
     constexpr float kTwoBytes = static_cast<float>((1 << 2 * kWeightBits) - 1);
-    Floats best = w[0], energy = mul(w[0], w[0]);
+    Floats best = w[0];
     TURBOQUANT_UNROLL
-    for (int i = 1; i < kVectors; ++i) {
-        best = maximum(best, w[i]);
-        energy = multiply_add(w[i], w[i], energy);
-    }
+    for (int i = 1; i < kVectors; ++i) best = maximum(best, w[i]);
     const float top = largest(best);
-    if (!(top > 1e-33f)) return false;  // its reciprocal times kTwoBytes would overflow
+    if (!(top > 1e-33f)) return false;           // its reciprocal times kTwoBytes would overflow
     const Floats magic = broadcast(8388608.0f);  // 2^23: the sum's last bits are the nearest integer
     const Floats factor = broadcast(kByte / top);
     Floats shifted[kVectors], error = zero();
@@ -142,7 +139,6 @@ TURBOQUANT_INLINE bool round_weights(const Floats (&w)[kBlockTokens / kLanes], f
         const Floats difference = sub(scaled, sub(shifted[i], magic));
         error = multiply_add(difference, difference, error);
     }
-    column.energy += lane_sum(energy);
     const float step = top / kByte;
     const float rounding = column.rounding + lane_sum(error) * (step * step);
     if (rounding <= tolerance * column.energy) {
@@ -165,7 +161,8 @@ TURBOQUANT_INLINE bool round_weights(const Floats (&w)[kBlockTokens / kLanes], f
     return true;
 }
 
-// soften_column() and round_weights() of a whole block that the column sees all of, without a soft cap: in registers.
+// soften_column() and round_weights() of a whole block of scaled keys that the column sees all of, without a soft cap: in
+// registers.
 TURBOQUANT_INLINE bool soften_whole_block(const SoftmaxBlock& block, const SoftmaxState& state, int c,
                                           const float* products, RoundedWeights& rounded) noexcept {
     constexpr int kVectors = kBlockTokens / kLanes;
@@ -181,18 +178,25 @@ TURBOQUANT_INLINE bool soften_whole_block(const SoftmaxBlock& block, const Softm
     const float best = largest(most);
     if (best > column.maximum) raise_maximum(state, c, best);
     const Floats top = broadcast(column.maximum);
-    Floats sum = zero(), weight = zero();
+    Floats sum = zero(), energy = zero();
     TURBOQUANT_UNROLL
     for (int i = 0; i < kVectors; ++i) {
         const Floats p = exp2_nonpositive(sub(x[i], top));
         sum = add(sum, p);
         x[i] = mul(p, load(block.value_scales + i * kLanes));
-        weight = add(weight, x[i]);
+        energy = multiply_add(x[i], x[i], energy);
     }
     const float total = lane_sum(sum);
     column.sum += total;
     column.coded_sum += total;
-    return !leave_out(column, best, lane_sum(weight)) && round_weights(x, block.tolerance, column, rounded);
+    column.energy += lane_sum(energy);
+    if (may_leave_out(column, best)) {
+        Floats weight = x[0];
+        TURBOQUANT_UNROLL
+        for (int i = 1; i < kVectors; ++i) weight = add(weight, x[i]);
+        if (leave_out(column, lane_sum(weight))) return false;
+    }
+    return round_weights(x, block.tolerance, column, rounded);
 }
 
 // Every column of a block of codes; bit c of the result is set where column c's values count.
@@ -202,7 +206,8 @@ inline std::uint32_t soften_codes(const SoftmaxBlock& block, const SoftmaxState&
     for (int c = 0; c < state.columns; ++c) {
         float* const row = logits + c * kBlockTokens;
         const bool whole = block.tokens == kBlockTokens && block.first[c] == 0 &&
-                           block.last[c] == kBlockTokens && !(block.softcap > 0.0f);
+                           block.last[c] == kBlockTokens && block.key_scales != nullptr &&
+                           !(block.softcap > 0.0f);
         bool counts;
         if (whole) {
             counts = soften_whole_block(block, state, c, row, rounded[c]);
@@ -368,8 +373,6 @@ void accumulate_codes_of_block(const ValueLayout<Bits>& layout, const CodebookTa
     bool planes[3] = {};
     for (int c = 0; counted >> c != 0; ++c)
         if (counted >> c & 1u) planes[rounded[c].count] = true;
-    if (planes[1])
-        value_planes<Bits, 1>(layout, codebook, block, quads, rounded, counted, out, out_stride);
-    if (planes[2])
-        value_planes<Bits, 2>(layout, codebook, block, quads, rounded, counted, out, out_stride);
+    if (planes[1]) value_planes<Bits, 1>(layout, codebook, block, quads, rounded, counted, out, out_stride);
+    if (planes[2]) value_planes<Bits, 2>(layout, codebook, block, quads, rounded, counted, out, out_stride);
 }

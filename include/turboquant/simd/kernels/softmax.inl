@@ -47,7 +47,6 @@ TURBOQUANT_NOINLINE inline void raise_maximum(const SoftmaxState& state, int c, 
     column.maximum = maximum;
     column.sum *= factor;
     column.coded_sum *= factor;
-    column.weight *= factor;
     column.skipped *= factor;
     column.energy *= factor * factor;
     column.rounding *= factor * factor;
@@ -93,14 +92,18 @@ TURBOQUANT_INLINE Floats visible_lanes(const SoftmaxBlock& block, int c, int t) 
     return load(lanes);
 }
 
-// Whether to leave a block's values out, of `values` weight in all. They are while all that was left out weighs at most 2^-24
-// of everything so far: each coordinate of the output then changes by at most 2^-24 of the largest |centroid| times Σ weight,
-// the rounding error of one addition.
-TURBOQUANT_INLINE bool leave_out(SoftmaxColumn& column, float best, float values) noexcept {
-    column.weight += values;
-    if (best - column.maximum > -16.0f || column.skipped + values > 0x1p-24f * column.weight) return false;
-    column.skipped += values;
+// Whether to leave out a block's values, whose weights come to `values` in all. They are while all that was left out weighs at
+// most 2^-24·√(Σ w²), which is at most 2^-24·Σ w: each coordinate of the output then changes by at most 2^-24 of the largest
+// |centroid| times Σ w, the rounding error of one addition.
+TURBOQUANT_INLINE bool leave_out(SoftmaxColumn& column, float values) noexcept {
+    const float skipped = column.skipped + values;
+    if (!(skipped * skipped <= 0x1p-48f * column.energy)) return false;
+    column.skipped = skipped;
     return true;
+}
+// Where that is worth asking: 2^-16 of the largest weight.
+TURBOQUANT_INLINE bool may_leave_out(const SoftmaxColumn& column, float best) noexcept {
+    return best - column.maximum < -16.0f;
 }
 
 // One column: logits become the weights of the block's values, zero where it does not see. False where no value counts.
@@ -113,7 +116,7 @@ TURBOQUANT_NOINLINE inline bool soften_column(const SoftmaxBlock& block, const S
     if (masked) best = mask_logits(block, c, logits);
     if (best > column.maximum) raise_maximum(state, c, best);
     const Floats top = broadcast(column.maximum);
-    Floats sum = zero(), weight = zero();
+    Floats sum = zero(), weight = zero(), energy = zero();
     for (int t = 0; t < block.tokens; t += kLanes) {
         Floats p = exp2_nonpositive(sub(load(logits + t), top));
         const Floats visible = masked ? visible_lanes(block, c, t) : zero();
@@ -124,11 +127,14 @@ TURBOQUANT_NOINLINE inline bool soften_column(const SoftmaxBlock& block, const S
             if (masked) p = keep(p, visible);  // what is not a token may hold anything
         }
         weight = add(weight, p);
+        energy = multiply_add(p, p, energy);
         store(logits + t, p);
     }
     const float total = lane_sum(sum);
     column.sum += total;
     if (!block.coded) return true;
     column.coded_sum += total;
-    return block.value_scales == nullptr || !leave_out(column, best, lane_sum(weight));
+    if (block.value_scales == nullptr) return true;
+    column.energy += lane_sum(energy);
+    return !may_leave_out(column, best) || !leave_out(column, lane_sum(weight));
 }

@@ -40,7 +40,9 @@ TURBOQUANT_INLINE void store_weights(std::uint8_t* p, Floats a) noexcept {
     for (int i = 0; i < kLanes; ++i)
         p[i] = static_cast<std::uint8_t>(bits_of(a.v[i]) >> Shift & ((1u << kWeightBits) - 1u));
 }
-TURBOQUANT_INLINE WeightQuad load_weights(const std::uint8_t* p) noexcept { return {{p[0], p[1], p[2], p[3]}}; }
+TURBOQUANT_INLINE WeightQuad load_weights(const std::uint8_t* p) noexcept {
+    return {{p[0], p[1], p[2], p[3]}};
+}
 template <int Bits>
 using SignedLookup = CodeLookup<Bits>;
 TURBOQUANT_INLINE Sums dot_weights(Sums sums, const Row& row, WeightQuad weights) noexcept {
