@@ -100,7 +100,7 @@ inline simd::SoftmaxState state_in(float* memory, std::ptrdiff_t stride, Index c
 inline void clear_state(const simd::SoftmaxState& state) noexcept {
     std::fill(state.exact, state.exact + 2 * state.stride * state.columns, 0.0f);
     std::fill(state.column, state.column + state.columns,
-              simd::SoftmaxColumn{-std::numeric_limits<float>::infinity(), 0, 0, 0, 0});
+              simd::SoftmaxColumn{-std::numeric_limits<float>::infinity(), 0, 0, 0, 0, 0});
 }
 // Columns first, first + 1, …
 inline simd::SoftmaxState columns_of(simd::SoftmaxState state, Index first, Index count) noexcept {

@@ -93,9 +93,14 @@ public:
         });
         return nullptr;
     }
-    const float* value_scales(const std::uint8_t*, int, float*) const { return nullptr; }
+    // Products become weights; which columns' values count.
+    std::uint32_t soften(const FloatKernels& kernels, const std::uint8_t*, const simd::SoftmaxBlock& softmax,
+                         const simd::SoftmaxState& state, float* logits, simd::RoundedWeights*) const {
+        return kernels.soften(softmax, state, logits);
+    }
     void accumulate(const FloatKernels& kernels, const std::uint8_t* block, int tokens, const float* weights,
-                    std::uint32_t, const simd::SoftmaxState& state, float* tile) const {
+                    const simd::RoundedWeights*, std::uint32_t, const simd::SoftmaxState& state,
+                    float* tile) const {
         for_parts(block, tokens, tile, [&](int first, int count, std::ptrdiff_t stride) {
             kernels.accumulate(tile, stride, count, static_cast<int>(quantizer_->dim()), weights + first,
                                state.columns, state.exact, state.stride);
@@ -196,12 +201,16 @@ public:
         });
         return scales;
     }
-    const float* value_scales(const std::uint8_t* block, int tokens, float* scales) const {
-        TURBOQUANT_KERNEL(load_scales_of_records)(*plan_, block, tokens, scales);
-        return scales;
+    std::uint32_t soften(const FloatKernels& kernels, const std::uint8_t* block, simd::SoftmaxBlock softmax,
+                         const simd::SoftmaxState& state, float* logits, simd::RoundedWeights*) const {
+        alignas(64) float scales[kBlockTokens];
+        TURBOQUANT_KERNEL(load_scales_of_records)(*plan_, block, softmax.tokens, scales);
+        softmax.value_scales = scales;
+        return kernels.soften(softmax, state, logits);
     }
     void accumulate(const FloatKernels& kernels, const std::uint8_t* block, int tokens, const float* weights,
-                    std::uint32_t, const simd::SoftmaxState& state, float* tile) const {
+                    const simd::RoundedWeights*, std::uint32_t, const simd::SoftmaxState& state,
+                    float* tile) const {
         float scales[kBlockTokens];
         for_parts(block, tokens, scales, tile, [&](int first, int count, std::ptrdiff_t stride) {
             kernels.accumulate(tile, stride, count, plan_->dim, weights + first, state.columns, state.rotated,
@@ -289,16 +298,22 @@ public:
         products_(keys_, *plan_->codebook, block, queries.rounded, queries.columns, logits);
         return block_scales(block + 2 * keys_.index_bytes(), plan_->scale_type, scales);
     }
-    const float* value_scales(const std::uint8_t* block, int, float* scales) const {
-        return block_scales(block + values_.index_bytes(), plan_->scale_type, scales);
+    std::uint32_t soften(const FloatKernels&, const std::uint8_t* block, simd::SoftmaxBlock softmax,
+                         const simd::SoftmaxState& state, float* logits,
+                         simd::RoundedWeights* rounded) const {
+        alignas(64) float stored[kBlockTokens];
+        softmax.value_scales = block_scales(block + values_.index_bytes(), plan_->scale_type, stored);
+        softmax.tolerance = kTolerance;
+        return soften_(softmax, state, logits, rounded);
     }
-    void accumulate(const FloatKernels&, const std::uint8_t* block, int tokens, const float* weights,
-                    std::uint32_t counted, const simd::SoftmaxState& state, float*) const {
-        accumulate_(values_, *plan_->codebook, block, tokens, weights, counted, state.rotated, state.stride);
+    void accumulate(const FloatKernels&, const std::uint8_t* block, int tokens, const float*,
+                    const simd::RoundedWeights* rounded, std::uint32_t counted,
+                    const simd::SoftmaxState& state, float*) const {
+        accumulate_(values_, *plan_->codebook, block, tokens, rounded, counted, state.rotated, state.stride);
     }
     void rotate_back(const float* sums, float* out, float* scratch) const {
         const int dim = plan_->dim;
-        float* const natural = scratch + 2 * simd::padded(dim);
+        float* const natural = scratch + simd::work_floats(2, dim);
         for (int i = 0; i < dim; ++i) natural[i] = sums[values_.place(i)];
         this->rotate_row_back(natural, out, scratch);
     }
@@ -317,7 +332,7 @@ private:
     template <class CodeOf>
     void decode_codes(CodeOf&& code_of, const std::uint8_t* scales, int t, float* out, float* scratch) const {
         const int dim = plan_->dim;
-        float* const centroids = scratch + 2 * simd::padded(dim);
+        float* const centroids = scratch + simd::work_floats(2, dim);
         for (int i = 0; i < dim; ++i) centroids[i] = plan_->codebook->centroids[code_of(i)];
         this->rotate_row_back(centroids, out, scratch);
         float buffer[kBlockTokens];
@@ -334,6 +349,14 @@ private:
     std::size_t scale_bytes_;
     decltype(TURBOQUANT_INT8_KERNEL(template code_products_of_block<Bits>)) products_ =
         TURBOQUANT_INT8_KERNEL(template code_products_of_block<Bits>);
+    // The weights' rounding adds at most this to the square of the values' relative error: the square of .06 times the root of
+    // the distortion at each width (.36, .117, .034, .0095).
+    static constexpr float kTolerance = Bits == 1   ? 0.0036f * 0.36f
+                                        : Bits == 2 ? 0.0036f * 0.117f
+                                        : Bits == 3 ? 0.0036f * 0.034f
+                                                    : 0.0036f * 0.0095f;
+
+    decltype(TURBOQUANT_INT8_KERNEL(soften_codes)) soften_ = TURBOQUANT_INT8_KERNEL(soften_codes);
     decltype(TURBOQUANT_INT8_KERNEL(template accumulate_codes_of_block<Bits>)) accumulate_ =
         TURBOQUANT_INT8_KERNEL(template accumulate_codes_of_block<Bits>);
 };

@@ -76,14 +76,14 @@ public:
         rotated_ = exact_ + kMaxColumns * stride_;
         quads_ = reinterpret_cast<std::int8_t*>(rotated_ + kMaxColumns * stride_);
         logits_ = rotated_ + kMaxColumns * stride_ + kMaxColumns * stride_ / 4;
-        bias_ = logits_ + kMaxColumns * kBlockTokens;
+        bias_ = logits_ + 2 * kMaxColumns * kBlockTokens;
         tile_ = bias_ + kMaxColumns;
     }
 
     static std::ptrdiff_t scratch_floats(Index key_dim, Index value_dim) noexcept {
         const std::ptrdiff_t stride = simd::padded(key_dim);
-        return kMaxColumns * (2 * stride + stride / 4 + kBlockTokens + 1) +
-               std::max({tile_floats(key_dim), tile_floats(value_dim), 2 * stride}) + 16;
+        return kMaxColumns * (2 * stride + stride / 4 + 2 * kBlockTokens + 1) +
+               std::max({tile_floats(key_dim), tile_floats(value_dim), simd::work_floats(2, key_dim)}) + 16;
     }
 
     // Takes the queries; returns the first that is not finite, or −1.
@@ -114,6 +114,7 @@ public:
     // Exact tokens from number `token` on: rows of floats, of which up to 31 past the last are read.
     void exact(const float* k, std::ptrdiff_t key_stride, const float* v, std::ptrdiff_t value_stride,
                Index count, Index token) {
+        flush();
         for (Index first = 0; first < count; first += kBlockTokens) {
             const int tokens = static_cast<int>(std::min<Index>(kBlockTokens, count - first));
             if (!see_block(token + first, tokens)) continue;
@@ -125,18 +126,30 @@ public:
         }
     }
 
-    // A block of codes whose first token is number `token`.
+    // A block of codes whose first token is number `token`. Its values are summed at the next call, or by flush(): the products
+    // of the next block do not wait for this block's weights.
     void coded(const void* key_block, const void* value_block, int tokens, Index token) {
         if (!see_block(token, tokens)) return;
         const auto* keys = static_cast<const std::uint8_t*>(key_block);
-        const auto* values = static_cast<const std::uint8_t*>(value_block);
         const BlockQueries queries{columns_, exact_, rotated_, stride_, rounded_};
-        alignas(64) float key_scales[kBlockTokens], value_scales[kBlockTokens];
+        alignas(64) float key_scales[kBlockTokens];
+        float* const logits = logits_ + (pending_.odd ? kMaxColumns * kBlockTokens : 0);
         simd::SoftmaxBlock softmax = block(tokens, true);
-        softmax.key_scales = keys_.key_products(kernels_, keys, tokens, queries, logits_, key_scales, tile_);
-        softmax.value_scales = values_.value_scales(values, tokens, value_scales);
-        if (const std::uint32_t counted = kernels_.soften(softmax, state_, logits_); counted != 0)
-            values_.accumulate(kernels_, values, tokens, logits_, counted, state_, tile_);
+        softmax.key_scales = keys_.key_products(kernels_, keys, tokens, queries, logits, key_scales, tile_);
+        flush();
+        pending_.values = static_cast<const std::uint8_t*>(value_block);
+        pending_.tokens = tokens;
+        pending_.weights = logits;
+        pending_.counted = values_.soften(kernels_, pending_.values, softmax, state_, logits, weights_);
+        pending_.odd = !pending_.odd;
+    }
+
+    // Sums the values that wait.
+    void flush() {
+        if (pending_.counted != 0)
+            values_.accumulate(kernels_, pending_.values, pending_.tokens, pending_.weights, weights_,
+                               pending_.counted, state_, tile_);
+        pending_.counted = 0;
     }
 
     // Products <q, k> of a block's tokens (without the mean), logits_[c·64 + t]: for scores().
@@ -163,7 +176,7 @@ public:
                        float* out, std::ptrdiff_t out_stride, float* lse, float* scratch) {
         const BlockFormat<ValueQuantizer> format(values);
         const auto dim = static_cast<int>(values.dim());
-        float* const row = scratch + 3 * simd::padded(dim);
+        float* const row = scratch + simd::work_floats(2, dim) + simd::padded(dim);
         for (int c = 0; c < state.columns; ++c) {
             const simd::SoftmaxColumn& column = state.column[c];
             float* const to = out + c * out_stride;
@@ -187,7 +200,9 @@ public:
             }
         }
     }
-    static std::ptrdiff_t finish_floats(Index value_dim) noexcept { return 4 * simd::padded(value_dim); }
+    static std::ptrdiff_t finish_floats(Index value_dim) noexcept {
+        return simd::work_floats(2, value_dim) + 2 * simd::padded(value_dim);
+    }
 
 private:
     static const simd::RotationPlan* rotation_of(const KeyQuantizer& keys) noexcept {
@@ -210,7 +225,7 @@ private:
     }
     simd::SoftmaxBlock block(int tokens, bool coded) const noexcept {
         return {tokens,   first_, last_, nullptr, nullptr, coded && means_ != nullptr ? bias_ : nullptr,
-                softcap_, coded};
+                softcap_, coded,  0.0f};
     }
 
     FloatKernels kernels_;
@@ -225,6 +240,15 @@ private:
     std::int8_t* quads_;
     simd::SoftmaxState state_{};
     simd::ScanQuery rounded_[kMaxColumns]{};
+    simd::RoundedWeights weights_[kMaxColumns];
+    // A block whose weights are known.
+    struct Pending {
+        const std::uint8_t* values = nullptr;
+        int tokens = 0;
+        const float* weights = nullptr;
+        std::uint32_t counted = 0;
+        bool odd = false;
+    } pending_;
     Visible visible_[kMaxColumns]{};
     int first_[kMaxColumns]{}, last_[kMaxColumns]{};
 };
@@ -311,6 +335,7 @@ public:
             Index token = 0;
             for (Index i = 0; i < pages.size(); token += pages[i].tokens, ++i)
                 pass.coded(pages[i].keys, pages[i].values, static_cast<int>(pages[i].tokens), token);
+            pass.flush();
         });
     }
 
@@ -356,7 +381,7 @@ public:
 
     // The vectors that the codes of token t stand for, means included.
     void decode(const void* key_block, const void* value_block, Index t, float* key, float* value) const {
-        detail::with_scratch(3 * simd::padded(std::max(dim(), value_dim())), [&](float* scratch) {
+        detail::with_scratch(work_floats(3), [&](float* scratch) {
             const simd::FloatingPointGuard guard;
             const detail::BlockFormat<KeyQuantizer> keys(keys_);
             const detail::BlockFormat<ValueQuantizer> values(values_);
@@ -395,18 +420,18 @@ public:
         const std::size_t value_bytes = static_cast<std::size_t>(count) * values_.bytes_per_vector();
         const std::ptrdiff_t floats =
             static_cast<std::ptrdiff_t>((key_bytes + value_bytes) / sizeof(float)) + 32;
-        const std::ptrdiff_t rows = kEncodedAtOnce + 4;
-        detail::with_scratch(floats + rows * simd::padded(std::max(dim(), value_dim())), [&](float* scratch) {
+        const std::ptrdiff_t work =
+            kEncodedAtOnce * simd::padded(std::max(dim(), value_dim())) + work_floats(4);
+        detail::with_scratch(floats + work, [&](float* scratch) {
             const simd::FloatingPointGuard guard;
-            auto* const key_records =
-                reinterpret_cast<std::uint8_t*>(scratch + rows * simd::padded(std::max(dim(), value_dim())));
+            auto* const key_records = reinterpret_cast<std::uint8_t*>(scratch + work);
             std::uint8_t* const value_records = key_records + (key_bytes + 63) / 64 * 64;
             const detail::BlockFormat<KeyQuantizer> key_format(keys_);
             const detail::BlockFormat<ValueQuantizer> value_format(values_);
             records_of(where, "keys", key_format, keys_, means_ ? means_->key.data() : nullptr, k, plain,
                        key_records, scratch);
-            records_of(where, "values", value_format, values_, means_ ? means_->value.data() : nullptr, v, plain,
-                       value_records, scratch);
+            records_of(where, "values", value_format, values_, means_ ? means_->value.data() : nullptr, v,
+                       plain, value_records, scratch);
             key_format.store_keys(key_records, first, count, static_cast<std::uint8_t*>(key_block));
             value_format.store_values(value_records, first, count, static_cast<std::uint8_t*>(value_block));
         });
@@ -414,6 +439,11 @@ public:
 
 private:
     static constexpr int kEncodedAtOnce = 16;
+
+    // Work buffers for a key or a value.
+    std::ptrdiff_t work_floats(std::ptrdiff_t buffers) const noexcept {
+        return std::max(simd::work_floats(buffers, dim()), simd::work_floats(buffers, value_dim()));
+    }
 
     static simd::InputColumns part(simd::InputColumns in, Index first, Index count) noexcept {
         const std::ptrdiff_t element = in.type == simd::InputType::float32 ? 4 : 2;

@@ -399,6 +399,10 @@ private:
         const std::size_t key_bytes = aligned_key_bytes();
         for (Index first = 0; first < coded_; first += kBlock) {
             const std::uint8_t* block = blocks_[static_cast<std::size_t>(first / kBlock)].data();
+            if (first + kBlock < coded_) {
+                const detail::SharedBytes& next = blocks_[static_cast<std::size_t>(first / kBlock) + 1];
+                detail::prefetch(next.data(), next.size());
+            }
             coded(block, block + key_bytes, static_cast<int>(std::min(kBlock, coded_ - first)),
                   options_.sinks + first);
         }
@@ -439,6 +443,7 @@ private:
                     [&](const void* keys, const void* values, int tokens, Index token) {
                         pass.coded(keys, values, tokens, token);
                     });
+                pass.flush();
                 Pass::finish(codec_.value_quantizer(), codec_.means(), state,
                              out.data() + first * out.outerStride(), out.outerStride(),
                              options.lse != nullptr ? options.lse + first : nullptr, scratch + state_floats);

@@ -13,6 +13,16 @@
 TURBOQUANT_NAMESPACE_BEGIN
 namespace detail {
 
+// Asks for memory that is read soon. Blocks lie anywhere, so that the processor does not foresee the next one: at 256k tokens
+// this halves the time of attend (Zen 5).
+inline void prefetch(const std::uint8_t* data, std::size_t size) noexcept {
+#if defined(__GNUC__) || defined(__clang__)
+    for (std::size_t at = 0; at < size; at += 64) __builtin_prefetch(data + at);
+#else
+    (void)data, (void)size;
+#endif
+}
+
 // A reference-counted pointer to `size` bytes at an address that is a multiple of 64. Counting is safe between threads that
 // hold copies of their own.
 class SharedBytes {

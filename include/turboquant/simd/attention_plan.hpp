@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 #include "turboquant/config.hpp"
 
@@ -19,8 +20,9 @@ struct SoftmaxColumn {
     float maximum;    // the largest logit; −∞ before the first token
     float sum;        // Σ 2^(logit − maximum)
     float coded_sum;  // the part of it that coded tokens have: what the mean of the values is multiplied by
-    float weight;     // Σ 2^(logit − maximum)·(scale of the value) over coded tokens
-    float skipped;    // the part of `weight` whose values were left out
+    float energy;     // Σ w², with w = 2^(logit − maximum)·(scale of the value), over coded tokens
+    float rounding;   // Σ of the squares of the errors of those w that were rounded to integers
+    float skipped;    // Σ w of the values that were left out
 };
 
 // For each column Σ weight·value: of values as they are, and of those summed in the rotated domain.
@@ -42,6 +44,14 @@ struct SoftmaxBlock {
     const float* bias;          // what is then added to each column's logits; nullptr: 0
     float softcap;              // c·tanh(logit/c), in units of log 2; 0: none
     bool coded;
+    float tolerance;  // how much `rounding` may be of `energy`
+};
+
+// A column's weights of a block as integers of one byte, or of two bytes in planes, lower and upper.
+struct RoundedWeights {
+    alignas(64) std::uint8_t planes[2][kBlockTokens];
+    int count;   // of planes
+    float step;  // weight = step·integer
 };
 
 }  // namespace simd

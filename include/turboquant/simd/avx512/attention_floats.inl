@@ -12,9 +12,9 @@ TURBOQUANT_INLINE Floats two_to_the(Floats p, Floats t) noexcept {
     return {_mm512_castsi512_ps(
         _mm512_add_epi32(_mm512_castps_si512(p.v), _mm512_slli_epi32(_mm512_castps_si512(t.v), 23)))};
 }
-template <int Shift>
-TURBOQUANT_INLINE void store_seven_bits(std::int8_t* p, Floats a) noexcept {
-    const __m512i bits =
-        _mm512_and_si512(_mm512_srli_epi32(_mm512_castps_si512(a.v), Shift), _mm512_set1_epi32(127));
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(bits));
+TURBOQUANT_INLINE float lane_sum(Floats a) noexcept {
+    const __m256 b = _mm256_add_ps(_mm512_castps512_ps256(a.v), _mm512_extractf32x8_ps(a.v, 1));
+    __m128 c = _mm_add_ps(_mm256_castps256_ps128(b), _mm256_extractf128_ps(b, 1));
+    c = _mm_add_ps(c, _mm_movehl_ps(c, c));
+    return _mm_cvtss_f32(_mm_add_ss(c, _mm_movehdup_ps(c)));
 }

@@ -1,37 +1,5 @@
-// Attention over blocks of tokens: products of queries with rows of floats, the online softmax (Milakov and Gimelshein,
-// arXiv 1805.02867), weighted sums of rows. The blocks of codes are in attention_codes.inl.
-
-// --- exp and tanh ---------------------------------------------------------------------------------------------------------
-
-// 2^x for x ≤ 0 with a relative error below 3e-7; 2^-126 for x < −126. x is split into an integer and f in [−½, ½]; 2^f is
-// the polynomial through its values at the six Chebyshev nodes (truncation 1.6e-7), with 2^0 exactly 1.
-TURBOQUANT_INLINE Floats exp2_nonpositive(Floats x) noexcept {
-    x = maximum(x, broadcast(-126.0f));
-    const Floats magic = broadcast(12582912.0f);  // 1.5·2^23: the sum's last bits are the integer nearest x
-    const Floats t = add(x, magic);
-    const Floats f = sub(x, sub(t, magic));
-    Floats p = broadcast(1.3390863e-3f);
-    p = multiply_add(p, f, broadcast(9.6760318e-3f));
-    p = multiply_add(p, f, broadcast(5.5503570e-2f));
-    p = multiply_add(p, f, broadcast(2.4022107e-1f));
-    p = multiply_add(p, f, broadcast(6.9314718e-1f));
-    p = multiply_add(p, f, broadcast(1.0f));
-    return two_to_the(p, t);
-}
-
-TURBOQUANT_INLINE float exp2_scalar(float x) noexcept {
-    float lanes[kLanes];
-    store(lanes, exp2_nonpositive(broadcast(x)));
-    return lanes[0];
-}
-
-// c·tanh(x/c): tanh y = (1 − e)/(1 + e) with e = exp(−2|y|); the absolute error is below 4e-7·c.
-TURBOQUANT_INLINE Floats soft_cap(Floats x, Floats cap, Floats factor) noexcept {
-    const Floats one = broadcast(1.0f), sign = broadcast(-0.0f);
-    const Floats e = exp2_nonpositive(mul(absolute(x), factor));  // factor = −2·log2(e)/c
-    const Floats t = mul(quotient(sub(one, e), add(one, e)), cap);
-    return flip(t, keep(x, sign));
-}
+// Attention over blocks of tokens as rows of floats: products with queries, weighted sums. The softmax is in softmax.inl, the
+// blocks of codes in attention_codes.inl.
 
 // --- Rows of floats -------------------------------------------------------------------------------------------------------
 
@@ -180,104 +148,6 @@ inline void scale_rows(float* rows, std::ptrdiff_t stride, std::ptrdiff_t count,
 
 // --- Softmax --------------------------------------------------------------------------------------------------------------
 
-TURBOQUANT_INLINE void scale_row(float* x, std::ptrdiff_t size, float factor) noexcept {
-    const Floats f = broadcast(factor);
-    for (std::ptrdiff_t i = 0; i < size; i += kLanes) store(x + i, mul(load(x + i), f));
-}
-
-// Makes `maximum` the column's: its sums become relative to it.
-TURBOQUANT_NOINLINE inline void raise_maximum(const SoftmaxState& state, int c, float maximum) noexcept {
-    SoftmaxColumn& column = state.column[c];
-    const float factor = exp2_scalar(column.maximum - maximum);
-    column.maximum = maximum;
-    column.sum *= factor;
-    column.coded_sum *= factor;
-    column.weight *= factor;
-    column.skipped *= factor;
-    scale_row(state.exact + c * state.stride, state.stride, factor);
-    scale_row(state.rotated + c * state.stride, state.stride, factor);
-}
-
-// Products become logits; returns the largest.
-TURBOQUANT_INLINE float finish_logits(const SoftmaxBlock& block, int c, float* logits) noexcept {
-    const Floats bias = broadcast(block.bias != nullptr ? block.bias[c] : 0.0f);
-    const bool capped = block.softcap > 0.0f;
-    const Floats cap = broadcast(block.softcap);
-    const Floats factor = broadcast(capped ? -2.0f * 1.44269504f / block.softcap : 0.0f);
-    Floats best = broadcast(-std::numeric_limits<float>::infinity());
-    for (int t = 0; t < block.tokens; t += kLanes) {
-        Floats x = load(logits + t);
-        if (block.key_scales != nullptr) x = mul(x, load(block.key_scales + t));
-        x = add(x, bias);
-        if (capped) x = soft_cap(x, cap, factor);
-        store(logits + t, x);
-        best = maximum(best, x);
-    }
-    return largest(best);
-}
-
-// Where the column does not see the whole block, or the last vector is not full: −∞ there, and the largest of the rest.
-TURBOQUANT_INLINE float mask_logits(const SoftmaxBlock& block, int c, float* logits) noexcept {
-    constexpr float kNothing = -std::numeric_limits<float>::infinity();
-    float best = kNothing;
-    for (int t = 0; t < block.tokens || t % kLanes != 0; ++t) {
-        if (t < block.first[c] || t >= block.last[c]) logits[t] = kNothing;
-        best = best > logits[t] ? best : logits[t];
-    }
-    return best;
-}
-
-TURBOQUANT_INLINE float horizontal_sum(Floats a) noexcept {
-    Floats sums[kSums];
-    TURBOQUANT_UNROLL
-    for (int k = 0; k < kSums; ++k) sums[k] = zero();
-    sums[0] = a;
-    return reduce(sums);
-}
-
-// All bits in the lanes of tokens t, t + 1, … that the column sees.
-TURBOQUANT_INLINE Floats visible_lanes(const SoftmaxBlock& block, int c, int t) noexcept {
-    return flip(first_lanes(block.last[c] - t), first_lanes(block.first[c] - t));
-}
-
-// One column: logits become the weights of the block's values. False where no value counts: the column sees nothing here,
-// or less than can matter.
-//
-// Values are left out while all that was left out weighs at most 2^-24 of everything so far: each coordinate of the
-// output then changes by at most 2^-24 of the largest |centroid| times Σ weight, the rounding error of one addition.
-TURBOQUANT_NOINLINE inline bool soften_column(const SoftmaxBlock& block, const SoftmaxState& state, int c,
-                                              float* logits) noexcept {
-    if (block.last[c] <= block.first[c]) return false;
-    SoftmaxColumn& column = state.column[c];
-    const bool masked = block.first[c] > 0 || block.last[c] < block.tokens || block.tokens % kLanes != 0;
-    float best = finish_logits(block, c, logits);
-    if (masked) best = mask_logits(block, c, logits);
-    if (best > column.maximum) raise_maximum(state, c, best);
-    const Floats top = broadcast(column.maximum);
-    Floats sum = zero(), weight = zero();
-    for (int t = 0; t < block.tokens; t += kLanes) {
-        Floats p = exp2_nonpositive(sub(load(logits + t), top));
-        if (masked) p = keep(p, visible_lanes(block, c, t));
-        sum = add(sum, p);
-        if (block.value_scales != nullptr) {
-            p = mul(p, load(block.value_scales + t));
-            if (masked) p = keep(p, visible_lanes(block, c, t));  // what is not a token may hold anything
-        }
-        weight = add(weight, p);
-        store(logits + t, p);
-    }
-    const float total = horizontal_sum(sum);
-    column.sum += total;
-    if (!block.coded) return true;
-    column.coded_sum += total;
-    if (block.value_scales == nullptr) return true;
-    const float values = horizontal_sum(weight);
-    column.weight += values;
-    if (best - column.maximum > -16.0f || column.skipped + values > 0x1p-24f * column.weight) return true;
-    column.skipped += values;
-    return false;
-}
-
 // Every column of the block; bit c of the result is set where column c's values count. Weights of the others are zero.
 inline std::uint32_t soften(const SoftmaxBlock& block, const SoftmaxState& state, float* logits) noexcept {
     std::uint32_t counted = 0;
@@ -301,8 +171,9 @@ inline void merge_states(const SoftmaxState& state, const SoftmaxState& other) n
         const float factor = exp2_scalar(from.maximum - to.maximum);
         to.sum += from.sum * factor;
         to.coded_sum += from.coded_sum * factor;
-        to.weight += from.weight * factor;
         to.skipped += from.skipped * factor;
+        to.energy += from.energy * factor * factor;
+        to.rounding += from.rounding * factor * factor;
         const Floats f = broadcast(factor);
         const std::ptrdiff_t at = c * state.stride;
         for (std::ptrdiff_t i = at; i < at + state.stride; i += kLanes) {

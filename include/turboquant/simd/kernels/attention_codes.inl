@@ -116,46 +116,113 @@ void code_products_of_block(const ScanLayout<Bits>& layout, const CodebookTable&
 
 // --- Weights --------------------------------------------------------------------------------------------------------------
 
-// Weights of a block as integers of 7 bits or of 14, the latter in two planes: upper·128 + lower. Rounding to 14 bits
-// changes a weight by at most 3e-5 of the block's largest; to 7 bits by .4 %, enough beside values of 1 and 2 bits.
-struct RoundedWeights {
-    alignas(64) std::int8_t planes[2][kBlockTokens];
-    std::int32_t sum;
-    float step;
-};
-
-template <int Bits>
-inline constexpr int kWeightPlanes = Bits <= 2 ? 1 : 2;
-
-// The sum of the lanes, exactly where they hold integers below 2^20.
-TURBOQUANT_INLINE std::int32_t sum_of_integers(Floats a) noexcept {
-    float lanes[kLanes], sum = 0.0f;
-    store(lanes, a);
-    for (int i = 0; i < kLanes; ++i) sum += lanes[i];
-    return static_cast<std::int32_t>(sum);
+// Rounds a column's weights to one byte where the errors' energy, of all blocks so far, stays within block.tolerance of the
+// weights'; else to two bytes, at a relative error below 3e-5 of the block's largest. The values' own errors are independent
+// of these, so that the output's relative error grows by at most the root of the tolerance. False where all round to zero.
+TURBOQUANT_INLINE bool round_weights(const Floats (&w)[kBlockTokens / kLanes], float tolerance,
+                                     SoftmaxColumn& column, RoundedWeights& rounded) noexcept {
+    constexpr int kVectors = kBlockTokens / kLanes;
+    constexpr float kByte = static_cast<float>((1 << kWeightBits) - 1);
+    constexpr float kTwoBytes = static_cast<float>((1 << 2 * kWeightBits) - 1);
+    Floats best = w[0];
+    TURBOQUANT_UNROLL
+    for (int i = 1; i < kVectors; ++i) best = maximum(best, w[i]);
+    const float top = largest(best);
+    if (!(top > 1e-33f)) return false;           // its reciprocal times kTwoBytes would overflow
+    const Floats magic = broadcast(8388608.0f);  // 2^23: the sum's last bits are the nearest integer
+    const Floats factor = broadcast(kByte / top);
+    Floats shifted[kVectors], error = zero();
+    TURBOQUANT_UNROLL
+    for (int i = 0; i < kVectors; ++i) {
+        const Floats scaled = mul(w[i], factor);
+        shifted[i] = add(scaled, magic);
+        const Floats difference = sub(scaled, sub(shifted[i], magic));
+        error = multiply_add(difference, difference, error);
+    }
+    const float step = top / kByte;
+    const float rounding = column.rounding + lane_sum(error) * (step * step);
+    if (rounding <= tolerance * column.energy) {
+        column.rounding = rounding;
+        rounded.count = 1;
+        rounded.step = step;
+        TURBOQUANT_UNROLL
+        for (int i = 0; i < kVectors; ++i) store_weights<0>(rounded.planes[0] + i * kLanes, shifted[i]);
+        return true;
+    }
+    rounded.count = 2;
+    rounded.step = top / kTwoBytes;
+    const Floats fine = broadcast(kTwoBytes / top);
+    TURBOQUANT_UNROLL
+    for (int i = 0; i < kVectors; ++i) {
+        const Floats integer = add(mul(w[i], fine), magic);
+        store_weights<0>(rounded.planes[0] + i * kLanes, integer);
+        store_weights<kWeightBits>(rounded.planes[1] + i * kLanes, integer);
+    }
+    return true;
 }
 
-// False where all round to zero.
-template <int Planes>
-TURBOQUANT_INLINE bool round_weights(const float* weights, RoundedWeights& rounded) noexcept {
-    constexpr float kTop = Planes == 1 ? 127.0f : 16383.0f;
-    Floats best = load(weights);
+// soften_column() and round_weights() of a whole block of scaled keys that the column sees all of, without a soft cap: in
+// registers.
+TURBOQUANT_INLINE bool soften_whole_block(const SoftmaxBlock& block, const SoftmaxState& state, int c,
+                                          const float* products, RoundedWeights& rounded) noexcept {
+    constexpr int kVectors = kBlockTokens / kLanes;
+    SoftmaxColumn& column = state.column[c];
+    const Floats bias = broadcast(block.bias != nullptr ? block.bias[c] : 0.0f);
+    Floats x[kVectors];
     TURBOQUANT_UNROLL
-    for (int t = kLanes; t < kBlockTokens; t += kLanes) best = maximum(best, load(weights + t));
-    const float top = largest(best);
-    if (!(top > 1e-33f)) return false;  // its reciprocal times kTop would overflow
-    rounded.step = top / kTop;
-    const Floats factor = broadcast(kTop / top), magic = broadcast(8388608.0f);  // 2^23
-    Floats sum = zero();
+    for (int i = 0; i < kVectors; ++i)
+        x[i] = multiply_add(load(products + i * kLanes), load(block.key_scales + i * kLanes), bias);
+    Floats most = x[0];
     TURBOQUANT_UNROLL
-    for (int t = 0; t < kBlockTokens; t += kLanes) {
-        const Floats shifted = add(mul(load(weights + t), factor), magic);
-        sum = add(sum, sub(shifted, magic));
-        store_seven_bits<0>(rounded.planes[0] + t, shifted);
-        if (Planes == 2) store_seven_bits<7>(rounded.planes[1] + t, shifted);
+    for (int i = 1; i < kVectors; ++i) most = maximum(most, x[i]);
+    const float best = largest(most);
+    if (best > column.maximum) raise_maximum(state, c, best);
+    const Floats top = broadcast(column.maximum);
+    Floats sum = zero(), energy = zero();
+    TURBOQUANT_UNROLL
+    for (int i = 0; i < kVectors; ++i) {
+        const Floats p = exp2_nonpositive(sub(x[i], top));
+        sum = add(sum, p);
+        x[i] = mul(p, load(block.value_scales + i * kLanes));
+        energy = multiply_add(x[i], x[i], energy);
     }
-    rounded.sum = sum_of_integers(sum);
-    return true;
+    const float total = lane_sum(sum);
+    column.sum += total;
+    column.coded_sum += total;
+    column.energy += lane_sum(energy);
+    if (may_leave_out(column, best)) {
+        Floats weight = x[0];
+        TURBOQUANT_UNROLL
+        for (int i = 1; i < kVectors; ++i) weight = add(weight, x[i]);
+        if (leave_out(column, lane_sum(weight))) return false;
+    }
+    return round_weights(x, block.tolerance, column, rounded);
+}
+
+// Every column of a block of codes; bit c of the result is set where column c's values count.
+inline std::uint32_t soften_codes(const SoftmaxBlock& block, const SoftmaxState& state, float* logits,
+                                  RoundedWeights* rounded) noexcept {
+    std::uint32_t counted = 0;
+    for (int c = 0; c < state.columns; ++c) {
+        float* const row = logits + c * kBlockTokens;
+        const bool whole = block.tokens == kBlockTokens && block.first[c] == 0 &&
+                           block.last[c] == kBlockTokens && block.key_scales != nullptr &&
+                           !(block.softcap > 0.0f);
+        bool counts;
+        if (whole) {
+            counts = soften_whole_block(block, state, c, row, rounded[c]);
+        } else {
+            counts = soften_column(block, state, c, row);
+            if (counts) {
+                Floats w[kBlockTokens / kLanes];
+                for (int t = 0; t < kBlockTokens; t += kLanes)
+                    w[t / kLanes] = t < block.tokens ? load(row + t) : zero();
+                counts = round_weights(w, block.tolerance, state.column[c], rounded[c]);
+            }
+        }
+        if (counts) counted |= 1u << c;
+    }
+    return counted;
 }
 
 // --- Values ---------------------------------------------------------------------------------------------------------------
@@ -164,34 +231,34 @@ TURBOQUANT_INLINE bool round_weights(const float* weights, RoundedWeights& round
 template <int Bits>
 inline constexpr int kLookupsAtOnce = ValueLayout<Bits>::kLookups < 4 ? ValueLayout<Bits>::kLookups : 4;
 
-template <int Bits, int First, int J, int Columns, int Rows>
-TURBOQUANT_INLINE void value_lookups(
-    const CodeLookup<Bits>& lookup, const Row (&rows)[Rows][ScanStep<Bits>::kRows],
-    const Quad (&weights)[Columns][kWeightPlanes<Bits>],
-    Sums (&sums)[Columns][Rows][kLookupsAtOnce<Bits>][kWeightPlanes<Bits>]) noexcept {
+template <int Bits, int First, int J, int Columns, int Rows, int Planes>
+TURBOQUANT_INLINE void value_lookups(const SignedLookup<Bits>& lookup,
+                                     const Row (&rows)[Rows][ScanStep<Bits>::kRows],
+                                     const WeightQuad (&weights)[Columns][Planes],
+                                     Sums (&sums)[Columns][Rows][kLookupsAtOnce<Bits>][Planes]) noexcept {
     TURBOQUANT_UNROLL
     for (int r = 0; r < Rows; ++r) {
         const Row centroids = lookup.template get<First + J>(rows[r]);
         TURBOQUANT_UNROLL
         for (int c = 0; c < Columns; ++c) {
             TURBOQUANT_UNROLL
-            for (int p = 0; p < kWeightPlanes<Bits>; ++p)
-                sums[c][r][J][p] = dot(sums[c][r][J][p], centroids, weights[c][p]);
+            for (int p = 0; p < Planes; ++p)
+                sums[c][r][J][p] = dot_weights(sums[c][r][J][p], centroids, weights[c][p]);
         }
     }
     if constexpr (J + 1 < kLookupsAtOnce<Bits>)
-        value_lookups<Bits, First, J + 1, Columns, Rows>(lookup, rows, weights, sums);
+        value_lookups<Bits, First, J + 1, Columns, Rows, Planes>(lookup, rows, weights, sums);
 }
 
 // `Rows` rows of 16 dwords from row `row` on, lookups First … First + kLookupsAtOnce − 1.
-template <int Bits, int First, int Columns, int Rows>
+template <int Bits, int First, int Columns, int Rows, int Planes>
 TURBOQUANT_NOINLINE void value_part(const ValueLayout<Bits>& layout, const CodebookTable& codebook,
                                     const std::uint8_t* block, int row, int quads,
                                     const RoundedWeights* const* weights, float* const* out) noexcept {
-    constexpr int kPlanes = kWeightPlanes<Bits>, kAtOnce = kLookupsAtOnce<Bits>;
+    constexpr int kAtOnce = kLookupsAtOnce<Bits>;
     constexpr int kAreas = ValueLayout<Bits>::kAreas;
-    const CodeLookup<Bits> lookup(codebook.int8_centroids);
-    Sums sums[Columns][Rows][kAtOnce][kPlanes];
+    const SignedLookup<Bits> lookup(codebook.int8_centroids);
+    Sums sums[Columns][Rows][kAtOnce][Planes];
     TURBOQUANT_UNROLL
     for (int c = 0; c < Columns; ++c) {
         TURBOQUANT_UNROLL
@@ -199,7 +266,7 @@ TURBOQUANT_NOINLINE void value_part(const ValueLayout<Bits>& layout, const Codeb
             TURBOQUANT_UNROLL
             for (int j = 0; j < kAtOnce; ++j) {
                 TURBOQUANT_UNROLL
-                for (int p = 0; p < kPlanes; ++p) sums[c][r][j][p] = zero_sums();
+                for (int p = 0; p < Planes; ++p) sums[c][r][j][p] = zero_sums();
             }
         }
     }
@@ -208,11 +275,11 @@ TURBOQUANT_NOINLINE void value_part(const ValueLayout<Bits>& layout, const Codeb
     const std::size_t quad_bytes = layout.quad_bytes();
     const std::uint8_t* at = block + 64 * row;
     for (int quad = 0; quad < quads; ++quad, at += quad_bytes) {
-        Quad weight[Columns][kPlanes];
+        WeightQuad weight[Columns][Planes];
         TURBOQUANT_UNROLL
         for (int c = 0; c < Columns; ++c) {
             TURBOQUANT_UNROLL
-            for (int p = 0; p < kPlanes; ++p) weight[c][p] = load_quad(weights[c]->planes[p] + 4 * quad);
+            for (int p = 0; p < Planes; ++p) weight[c][p] = load_weights(weights[c]->planes[p] + 4 * quad);
         }
         Row rows[Rows][kAreas];
         TURBOQUANT_UNROLL
@@ -220,12 +287,11 @@ TURBOQUANT_NOINLINE void value_part(const ValueLayout<Bits>& layout, const Codeb
             TURBOQUANT_UNROLL
             for (int a = 0; a < kAreas; ++a) rows[r][a] = load_row(at + areas[a] + 64 * r);
         }
-        value_lookups<Bits, First, 0, Columns, Rows>(lookup, rows, weight, sums);
+        value_lookups<Bits, First, 0, Columns, Rows, Planes>(lookup, rows, weight, sums);
     }
     TURBOQUANT_UNROLL
     for (int c = 0; c < Columns; ++c) {
         const Floats step = broadcast(weights[c]->step * codebook.int8_step);
-        const std::int32_t offset = kOffset * weights[c]->sum;
         TURBOQUANT_UNROLL
         for (int r = 0; r < Rows; ++r) {
             TURBOQUANT_UNROLL
@@ -233,72 +299,80 @@ TURBOQUANT_NOINLINE void value_part(const ValueLayout<Bits>& layout, const Codeb
                 float* to = out[c] + ((row + r) * ValueLayout<Bits>::kLookups + First + j) * 16;
                 alignas(64) std::int32_t integers[16];
                 Sums sum = sums[c][r][j][0];
-                if constexpr (kPlanes == 2) sum = add_upper_plane(sum, sums[c][r][j][1]);
+                if constexpr (Planes == 2) sum = add_upper_plane(sum, sums[c][r][j][1]);
                 store_sums(integers, sum);
                 TURBOQUANT_UNROLL
                 for (int i = 0; i < 16; i += kLanes)
-                    store(to + i, multiply_add(to_floats(integers + i, offset), step, load(to + i)));
+                    store(to + i, multiply_add(to_floats(integers + i, 0), step, load(to + i)));
             }
         }
     }
 }
 
-template <int Bits, int Columns, int Rows>
+template <int Bits, int Columns, int Rows, int Planes>
 TURBOQUANT_INLINE void value_rows(const ValueLayout<Bits>& layout, const CodebookTable& codebook,
                                   const std::uint8_t* block, int row, int quads,
                                   const RoundedWeights* const* weights, float* const* out) noexcept {
-    value_part<Bits, 0, Columns, Rows>(layout, codebook, block, row, quads, weights, out);
+    value_part<Bits, 0, Columns, Rows, Planes>(layout, codebook, block, row, quads, weights, out);
     if constexpr (ValueLayout<Bits>::kLookups > kLookupsAtOnce<Bits>)
-        value_part<Bits, kLookupsAtOnce<Bits>, Columns, Rows>(layout, codebook, block, row, quads, weights,
-                                                              out);
+        value_part<Bits, kLookupsAtOnce<Bits>, Columns, Rows, Planes>(layout, codebook, block, row, quads,
+                                                                      weights, out);
 }
 
-template <int Bits, int Columns, int Rows>
+// All rows for `Columns` columns, as many at a time as the registers allow.
+template <int Bits, int Columns, int Planes>
 TURBOQUANT_INLINE void value_columns(const ValueLayout<Bits>& layout, const CodebookTable& codebook,
                                      const std::uint8_t* block, int quads,
                                      const RoundedWeights* const* weights, float* const* out) noexcept {
+    constexpr int kFit = kSumsAtOnce / (kLookupsAtOnce<Bits> * Planes * Columns);
+    constexpr int kRows = kFit > 4 ? 4 : kFit > 1 ? kFit : 1;
     int row = 0;
     const int rows = layout.rows();
-    for (; row + Rows <= rows; row += Rows)
-        value_rows<Bits, Columns, Rows>(layout, codebook, block, row, quads, weights, out);
-    if constexpr (Rows > 1)
+    for (; row + kRows <= rows; row += kRows)
+        value_rows<Bits, Columns, kRows, Planes>(layout, codebook, block, row, quads, weights, out);
+    if constexpr (kRows > 1)
         for (; row < rows; ++row)
-            value_rows<Bits, Columns, 1>(layout, codebook, block, row, quads, weights, out);
+            value_rows<Bits, Columns, 1, Planes>(layout, codebook, block, row, quads, weights, out);
+}
+
+// The columns whose weights have `Planes` planes, 4, 2 or 1 at a time.
+template <int Bits, int Planes>
+TURBOQUANT_INLINE void value_planes(const ValueLayout<Bits>& layout, const CodebookTable& codebook,
+                                    const std::uint8_t* block, int quads, const RoundedWeights* rounded,
+                                    std::uint32_t counted, float* out, std::ptrdiff_t out_stride) noexcept {
+    constexpr int kMost = kSumsAtOnce / (kLookupsAtOnce<Bits> * Planes) >= 4   ? 4
+                          : kSumsAtOnce / (kLookupsAtOnce<Bits> * Planes) >= 2 ? 2
+                                                                               : 1;
+    const RoundedWeights* chosen[kMost];
+    float* to[kMost];
+    int count = 0;
+    for (int c = 0; counted >> c != 0; ++c) {
+        if ((counted >> c & 1u) == 0 || rounded[c].count != Planes) continue;
+        chosen[count] = rounded + c;
+        to[count] = out + c * out_stride;
+        if (++count < kMost) continue;
+        value_columns<Bits, kMost, Planes>(layout, codebook, block, quads, chosen, to);
+        count = 0;
+    }
+    int c = 0;
+    if constexpr (kMost > 2)
+        for (; c + 2 <= count; c += 2)
+            value_columns<Bits, 2, Planes>(layout, codebook, block, quads, chosen + c, to + c);
+    if constexpr (kMost > 1)
+        for (; c < count; ++c)
+            value_columns<Bits, 1, Planes>(layout, codebook, block, quads, chosen + c, to + c);
 }
 
 // out_c += Σ_t weight[c][t]·centroids of token t, for the columns whose bit is set in `counted`; weights come multiplied by
 // the scales. The sums stand in the order of ValueLayout::place.
 template <int Bits>
 void accumulate_codes_of_block(const ValueLayout<Bits>& layout, const CodebookTable& codebook,
-                               const std::uint8_t* block, int tokens, const float* weights,
+                               const std::uint8_t* block, int tokens, const RoundedWeights* rounded,
                                std::uint32_t counted, float* out, std::ptrdiff_t out_stride) noexcept {
-    constexpr int kTogether = kSumsAtOnce / (kLookupsAtOnce<Bits> * kWeightPlanes<Bits>);
     const int quads = (tokens + 3) / 4;
-    RoundedWeights rounded[4];
-    const RoundedWeights* chosen[4];
-    float* to[4];
-    int count = 0;
-    const auto flush = [&]() noexcept {
-        if constexpr (kTogether >= 4) {
-            if (count == 4) return value_columns<Bits, 4, 1>(layout, codebook, block, quads, chosen, to);
-        }
-        int c = 0;
-        if constexpr (kTogether >= 2)
-            for (; c + 2 <= count; c += 2)
-                value_columns<Bits, 2, kTogether / 2>(layout, codebook, block, quads, chosen + c, to + c);
-        for (; c < count; ++c)
-            value_columns<Bits, 1, (kTogether > 1 ? kTogether : 1)>(layout, codebook, block, quads,
-                                                                    chosen + c, to + c);
-    };
-    for (int c = 0; counted >> c != 0; ++c) {
-        if ((counted >> c & 1u) == 0) continue;
-        if (!round_weights<kWeightPlanes<Bits>>(weights + c * kBlockTokens, rounded[count])) continue;
-        chosen[count] = &rounded[count];
-        to[count] = out + c * out_stride;
-        if (++count == 4) {
-            flush();
-            count = 0;
-        }
-    }
-    flush();
+    bool planes[3] = {};
+    for (int c = 0; counted >> c != 0; ++c)
+        if (counted >> c & 1u) planes[rounded[c].count] = true;
+    if (planes[1]) value_planes<Bits, 1>(layout, codebook, block, quads, rounded, counted, out, out_stride);
+    if (planes[2]) value_planes<Bits, 2>(layout, codebook, block, quads, rounded, counted, out, out_stride);
 }
