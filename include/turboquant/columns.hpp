@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <type_traits>
 
@@ -98,9 +97,9 @@ TURBOQUANT_NOINLINE inline void with_small_stack(ScratchBody body, void* context
     body(context, memory);
 }
 TURBOQUANT_NOINLINE inline void with_heap(std::ptrdiff_t floats, ScratchBody body, void* context) {
-    const std::unique_ptr<float[]> memory(new float[static_cast<std::size_t>(floats) + 16]);
-    const auto address = reinterpret_cast<std::uintptr_t>(memory.get());
-    body(context, memory.get() + (64 - address % 64) % 64 / sizeof(float));
+    Eigen::VectorXf memory(floats + 16);
+    const auto address = reinterpret_cast<std::uintptr_t>(memory.data());
+    body(context, memory.data() + (64 - address % 64) % 64 / sizeof(float));
 }
 template <class Body>
 void with_scratch(std::ptrdiff_t floats, Body&& body) {

@@ -127,10 +127,10 @@ struct InputColumns {
     InputType type;
     std::ptrdiff_t stride;
     std::ptrdiff_t count;
-    // Column i alone.
-    InputColumns column(std::ptrdiff_t i) const noexcept {
+    // `some` of them, from `first` on.
+    InputColumns part(std::ptrdiff_t first, std::ptrdiff_t some) const noexcept {
         const std::ptrdiff_t element = type == InputType::float32 ? 4 : 2;
-        return {static_cast<const std::uint8_t*>(data) + i * stride * element, type, stride, 1};
+        return {static_cast<const std::uint8_t*>(data) + first * stride * element, type, stride, some};
     }
 };
 
@@ -158,6 +158,16 @@ struct RecordRange {
     const std::uint8_t* end;  // of all records: kernels may read up to here, whichever record they are at
     const std::uint8_t* operator[](std::ptrdiff_t i) const noexcept {
         return data + static_cast<std::size_t>(positions ? positions[i] : i) * stride;
+    }
+    // `some` of them, from `first` on.
+    RecordRange part(std::ptrdiff_t first, std::ptrdiff_t some) const noexcept {
+        RecordRange range = *this;
+        range.count = some;
+        if (positions != nullptr)
+            range.positions += first;
+        else if (data != nullptr)
+            range.data += static_cast<std::size_t>(first) * stride;
+        return range;
     }
 };
 

@@ -1,5 +1,6 @@
 // The kernels, each file after those it builds on. Included once per target, after its vector.inl.
 // clang-format off
+#include "turboquant/simd/kernels/hadamard.inl"
 #include "turboquant/simd/kernels/rotation.inl"
 #include "turboquant/simd/kernels/input.inl"
 #include "turboquant/simd/kernels/encode.inl"

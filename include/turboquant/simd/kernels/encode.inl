@@ -71,14 +71,14 @@ struct CentroidSums {
 };
 template <int Bits>
 TURBOQUANT_INLINE void centroid_step(const Centroids<Bits>& centroids, const std::uint8_t* codes,
-                                     const Floats (&r)[kSums], int rest, Floats (&dots)[kSums],
-                                     Floats (&squares)[kSums]) noexcept {
+                                     const Floats (&r)[kSums], int rest, bool wants_squares,
+                                     Floats (&dots)[kSums], Floats (&squares)[kSums]) noexcept {
     TURBOQUANT_UNROLL
     for (int k = 0; k < kSums; ++k) {
         Floats c = centroids(load_codes(codes + k * kLanes));
         if (rest < 32) c = keep(c, first_lanes(rest - k * kLanes));
         dots[k] = fused(r[k], c, dots[k]);
-        squares[k] = fused(c, c, squares[k]);
+        if (wants_squares) squares[k] = fused(c, c, squares[k]);
     }
 }
 
@@ -145,7 +145,7 @@ TURBOQUANT_INLINE CentroidSums centroid_sums(const CodebookTable& codebook, cons
     for (int i = 0; i < dim; i += 32) {
         Floats r[kSums];
         load_step(z + i, r);
-        centroid_step(centroids, codes + i, r, dim - i, dots, squares);
+        centroid_step(centroids, codes + i, r, dim - i, true, dots, squares);
     }
     return {reduce(dots), reduce(squares)};
 }

@@ -25,7 +25,8 @@ TURBOQUANT_INLINE void quantize_registers(const CodebookTable& codebook, const F
 template <int Bits, int Registers>
 TURBOQUANT_INLINE CentroidSums centroid_sums_registers(const CodebookTable& codebook,
                                                        const Floats (&r)[Registers],
-                                                       const std::uint8_t* codes) noexcept {
+                                                       const std::uint8_t* codes,
+                                                       bool wants_squares) noexcept {
     const Centroids<Bits> centroids(codebook.centroids);
     Floats dots[kSums], squares[kSums];
     clear(dots);
@@ -34,7 +35,7 @@ TURBOQUANT_INLINE CentroidSums centroid_sums_registers(const CodebookTable& code
     for (int i = 0; i < Registers; i += kSums) {
         Floats part[kSums];
         get_part(r, i, part);
-        centroid_step(centroids, codes + kLanes * i, part, 32, dots, squares);
+        centroid_step(centroids, codes + kLanes * i, part, 32, wants_squares, dots, squares);
     }
     return {reduce(dots), reduce(squares)};
 }
@@ -101,7 +102,8 @@ TURBOQUANT_NOINLINE Fused encode_registers(const CodecPlan& plan, const float* c
                 quantize_registers<Bits, false>(*plan.codebook, r[v], scales.steps, out[v], codes);
             } else {
                 quantize_registers<Bits, true>(*plan.codebook, r[v], scales.steps, out[v], codes);
-                if (!Sketch) sums = centroid_sums_registers<Bits>(*plan.codebook, r[v], codes);
+                if (!Sketch)
+                    sums = centroid_sums_registers<Bits>(*plan.codebook, r[v], codes, plan.scale_rule == 2);
             }
             stored &= store_scale(out[v] + plan.scale_offset(), plan.scale_type,
                                   scales.index_scale(plan.scale_rule, sums));
