@@ -361,16 +361,19 @@ private:
         TURBOQUANT_INT8_KERNEL(template accumulate_codes_of_block<Bits>);
 };
 
+// Of up to 4 bits in blocks, of more in records. KernelDim: the dimension where it is fixed and the rotation structured.
+template <int KernelDim, int Bits>
+using MseBlockFormat = std::conditional_t<(Bits <= 4), InterleavedFormat<KernelDim, (Bits <= 4 ? Bits : 4)>,
+                                          RecordFormat<KernelDim, Bits>>;
+
 template <int Dim, int Bits, class RotationT, class ScaleT>
 class BlockFormat<MseQuantizer<Dim, Bits, RotationT, ScaleT>>
-    : public std::conditional_t<(Bits <= 4), InterleavedFormat<Dim, (Bits <= 4 ? Bits : 4)>,
-                                RecordFormat<Dim, Bits>> {
-    using Base = std::conditional_t<(Bits <= 4), InterleavedFormat<Dim, (Bits <= 4 ? Bits : 4)>,
-                                    RecordFormat<Dim, Bits>>;
+    : public MseBlockFormat<(MseQuantizer<Dim, Bits, RotationT, ScaleT>::kStructured ? Dim : Dynamic), Bits> {
+    using Quantizer = MseQuantizer<Dim, Bits, RotationT, ScaleT>;
 
 public:
-    explicit BlockFormat(const MseQuantizer<Dim, Bits, RotationT, ScaleT>& quantizer)
-        : Base(quantizer.plan()) {}
+    explicit BlockFormat(const Quantizer& quantizer)
+        : MseBlockFormat<(Quantizer::kStructured ? Dim : Dynamic), Bits>(quantizer.plan()) {}
 };
 
 }  // namespace detail
