@@ -113,11 +113,12 @@ void BasicFlatIndex<Quantizer>::keep_exact(const simd::InputColumns& in, Index f
     const auto kernel = TURBOQUANT_KERNEL(centre_columns);
     for (Index i = 0; i < count; ++i) {
         float term;
-        const simd::CentreResult result = detail::with_scratch(stride(), [&](float* scratch) {
+        simd::CentreResult result{};
+        detail::with_scratch(stride(), [&](float* scratch) {
             const simd::FloatingPointGuard guard;
-            return kernel(in, first + i, 1, static_cast<int>(dim()), normalises(), false,
-                          detail::kLargestNorm, mean_.data(), reinterpret_cast<float*>(exact_.at(count_ + i)),
-                          stride(), &term, scratch);
+            result = kernel(in, first + i, 1, static_cast<int>(dim()), normalises(), false,
+                            detail::kLargestNorm, mean_.data(),
+                            reinterpret_cast<float*>(exact_.at(count_ + i)), stride(), &term, scratch);
         });
         if (result.error != simd::ColumnError::none)
             throw_bad_column("add", "vectors", result.error, first + i);
