@@ -1,5 +1,6 @@
 // Search by several threads, in a program that is built with OpenMP: the same result whatever their number.
 #include <cstdint>
+#include <sstream>
 #include <stdexcept>
 #include <vector>
 
@@ -13,6 +14,24 @@ using namespace flat_index_support;
 using tq::Dynamic;
 
 namespace {
+
+// Files do not hold the number of threads.
+TEST(FlatIndexOpenMp, ThreadsOfALoadedIndex) {
+    auto options = options_of(Metric::l2, true);
+    options.threads = 3;
+    tq::FlatIndex<Dynamic, 4> index(kDim, options);
+    index.add(with_ties(5300, 1));
+    std::stringstream file;
+    index.save(file);
+    auto loaded = tq::FlatIndex<Dynamic, 4>::load(file);
+    EXPECT_EQ(loaded.options().threads, 1);
+    EXPECT_TRUE(same_index(loaded, index, vectors(kDim, 3, 2)));
+    loaded.set_threads(4);
+    EXPECT_EQ(loaded.options().threads, 4);
+    EXPECT_TRUE(same(loaded.search(vectors(kDim, 7, 2), 10), index.search(vectors(kDim, 7, 2), 10)));
+    EXPECT_THROW(loaded.set_threads(0), std::invalid_argument);
+    EXPECT_EQ(loaded.options().threads, 4);
+}
 
 template <class FlatIndexT>
 void threads_do_not_matter() {

@@ -129,6 +129,13 @@ public:
     bool empty() const noexcept { return count_ == 0; }
     const Quantizer& quantizer() const noexcept { return quantizer_; }
     const FlatIndexOptions& options() const noexcept { return options_; }
+    // options().threads anew, at least 1: what is loaded from a file has 1.
+    void set_threads(int threads) {
+        if (threads < 1)
+            detail::throw_invalid_argument("FlatIndex::set_threads: threads must be at least 1, but is " +
+                                           std::to_string(threads));
+        options_.threads = threads;
+    }
     // The mean that is subtracted; empty while it is not known, and without centring.
     Eigen::VectorXf mean() const {
         if (!encoding_ || !options_.centring) return {};
