@@ -4,7 +4,6 @@
 // The weights are stored by this library too: see store_model.cpp. They are decoded once, when the model is loaded.
 
 #include <algorithm>
-#include <atomic>
 #include <cstdint>
 #include <cstdio>
 #include <exception>
@@ -81,6 +80,7 @@ struct Row {
     CacheChoice cache;
     Predictions predictions;
     bool first_of_group;
+    bool measured;
 };
 
 std::string describe(const CacheChoice& cache) {
@@ -89,44 +89,16 @@ std::string describe(const CacheChoice& cache) {
            cache.bits() + " bits, window " + std::to_string(cache.window);
 }
 
-// Every cache on the same task. Caches are independent of each other: threads take one after another.
-std::vector<Row> measure(const Model& model, const Task& task,
-                         const std::vector<std::vector<CacheChoice>>& groups, Index threads,
-                         examples::Progress& progress) {
-    std::vector<Row> rows;
-    for (const auto& group : groups)
-        for (const CacheChoice& cache : group) rows.push_back({cache, {}, &cache == &group.front()});
-    std::atomic<std::size_t> next{0};
-    std::mutex mutex;
-    std::exception_ptr failure;
-    const auto work = [&] {
-        try {
-            for (std::size_t i; (i = next++) < rows.size();) {
-                {
-                    const std::lock_guard<std::mutex> lock(mutex);
-                    progress.step(describe(rows[i].cache));
-                }
-                rows[i].predictions = predict(model, rows[i].cache.make, task);
-            }
-        } catch (...) {
-            const std::lock_guard<std::mutex> lock(mutex);
-            failure = std::current_exception();
-        }
-    };
-    std::vector<std::thread> workers;
-    for (Index i = 1; i < threads; ++i) workers.emplace_back(work);
-    work();
-    for (std::thread& worker : workers) worker.join();
-    if (failure) std::rethrow_exception(failure);
-    return rows;
+void print_header() {
+    std::printf("  %-14s %5s %6s %5s %8s %11s %9s %9s %6s %9s\n", "keys", "K/V", "window", "sinks",
+                "centring", "bytes/value", "bits/byte", "change", "", "needles");
 }
 
 void print_row(const Row& row, const Row& exact, const ModelShape& shape, const Task& task) {
     const CacheChoice& cache = row.cache;
     const auto values = static_cast<double>(task.documents.size() * (task.length() - 1)) *
                         static_cast<double>(2 * shape.layers * shape.kv_dim());
-    const double bits = bits_per_byte(row.predictions, task),
-                 exact_bits = bits_per_byte(exact.predictions, task);
+    const double bits = bits_per_byte(row.predictions, task);
     if (row.first_of_group) std::printf("\n");
     if (cache.keys == KeyQuantizer::none)
         std::printf("  %-14s %5s %6s %5s %8s", "exact", "f32", "", "", "");
@@ -138,16 +110,69 @@ void print_row(const Row& row, const Row& exact, const ModelShape& shape, const 
     if (cache.keys == KeyQuantizer::none)
         std::printf(" %9s %6s", "", "");
     else
-        std::printf(" %+8.2f%% ±%5.2f", 100 * (bits / exact_bits - 1),
+        std::printf(" %+8.2f%% ±%5.2f", 100 * (bits / bits_per_byte(exact.predictions, task) - 1),
                     100 * standard_error(row.predictions, exact.predictions, task));
     std::printf(" %6zu/%zu\n", recalled(row.predictions, task), task.questions.size());
+    std::fflush(stdout);
 }
 
-void print_table(const std::vector<Row>& rows, const ModelShape& shape, const Task& task) {
-    std::printf("  %-14s %5s %6s %5s %8s %11s %9s %9s %6s %9s\n", "keys", "K/V", "window", "sinks",
-                "centring", "bytes/value", "bits/byte", "change", "", "needles");
-    for (const Row& row : rows) print_row(row, rows.front(), shape, task);
-}
+// Measures every cache on the same task and prints its row once all rows before it are there. Caches are independent of
+// each other: threads take one after another.
+class Table {
+public:
+    Table(const Model& model, const Task& task, const std::vector<std::vector<CacheChoice>>& groups,
+          examples::Progress& progress)
+        : model_(model), task_(task), progress_(progress) {
+        for (const auto& group : groups)
+            for (const CacheChoice& cache : group)
+                rows_.push_back({cache, {}, &cache == &group.front(), false});
+    }
+
+    void measure(Index threads) {
+        std::vector<std::thread> workers;
+        for (Index i = 1; i < threads; ++i) workers.emplace_back([this] { work(); });
+        work();
+        for (std::thread& worker : workers) worker.join();
+        if (failure_) std::rethrow_exception(failure_);
+    }
+
+private:
+    void work() {
+        try {
+            while (Row* row = next()) {
+                row->predictions = predict(model_, row->cache.make, task_);
+                finish(*row);
+            }
+        } catch (...) {
+            const std::lock_guard<std::mutex> lock(mutex_);
+            failure_ = std::current_exception();
+        }
+    }
+
+    // The next row to measure; null when none is left, or when one has failed.
+    Row* next() {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        if (failure_ || begun_ == rows_.size()) return nullptr;
+        progress_.step(describe(rows_[begun_].cache));
+        return &rows_[begun_++];
+    }
+
+    void finish(Row& row) {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        row.measured = true;
+        if (rows_[printed_].measured) progress_.clear();
+        for (; printed_ < rows_.size() && rows_[printed_].measured; ++printed_)
+            print_row(rows_[printed_], rows_.front(), model_.shape, task_);
+    }
+
+    const Model& model_;
+    const Task& task_;
+    examples::Progress& progress_;
+    std::vector<Row> rows_;
+    std::size_t begun_ = 0, printed_ = 0;
+    std::mutex mutex_;
+    std::exception_ptr failure_;
+};
 
 // --- Writing ---------------------------------------------------------------------------------------------------------
 
@@ -212,9 +237,6 @@ void run(const Options& options) {
     std::size_t steps = 1;
     for (const auto& group : groups) steps += group.size();
     examples::Progress progress(static_cast<int>(steps));
-    const std::vector<Row> rows = measure(model, task, groups, options.threads, progress);
-    progress.clear();
-
     std::printf(
         "%.1f million weights, %td layers, %td query and %td key-value heads of %td, bytes as tokens.\n",
         static_cast<double>(model.parameters()) * 1e-6, model.shape.layers, model.shape.q_heads,
@@ -222,7 +244,8 @@ void run(const Options& options) {
     std::printf("%td documents of %td bytes of text; %td questions in %zu more. Target %s.\n\n",
                 options.sizes.documents, options.sizes.length, options.sizes.questions,
                 task.documents.size() - task.texts, turboquant::target_name(turboquant::active_target()));
-    print_table(rows, model.shape, task);
+    print_header();
+    Table(model, task, groups, progress).measure(options.threads);
     if (options.generate > 0) write(model, text, options, progress);
 }
 
