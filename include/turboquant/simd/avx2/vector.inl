@@ -14,6 +14,8 @@ struct Ints {
 };
 struct Bytes {
     __m256i v;
+    __m256i
+        words[2];  // the same as 16-bit words: registers 0 and 1, then 2 and 3, alternating within 128 bits
 };
 
 TURBOQUANT_INLINE Floats load(const float* p) noexcept { return {_mm256_loadu_ps(p)}; }
@@ -94,6 +96,11 @@ TURBOQUANT_INLINE Floats sign_masks(std::uint32_t bits) noexcept {
 TURBOQUANT_INLINE Ints load_codes(const std::uint8_t* p) noexcept {
     return {_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)))};
 }
+TURBOQUANT_INLINE Ints codes_of(const Bytes& a, int k) noexcept {
+    const __m256i zero = _mm256_setzero_si256();
+    return {k % 2 == 0 ? _mm256_unpacklo_epi16(a.words[k / 2], zero)
+                       : _mm256_unpackhi_epi16(a.words[k / 2], zero)};
+}
 TURBOQUANT_INLINE void store_bytes(std::uint8_t* p, Bytes a) noexcept {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), a.v);
 }
@@ -163,9 +170,11 @@ struct Nearest {
         return _mm256_xor_si256(upper_half, _mm256_srli_epi16(_mm256_srai_epi16(y, 15), 16 - Bits));
     }
     TURBOQUANT_INLINE Bytes operator()(const Floats (&y)[4]) const noexcept {
-        const __m256i mixed = _mm256_packus_epi16(words(y[0].v, y[1].v), words(y[2].v, y[3].v));
+        const __m256i first = words(y[0].v, y[1].v), second = words(y[2].v, y[3].v);
+        const __m256i mixed = _mm256_packus_epi16(first, second);
         // The packs work within 128-bit lanes: dword 4·lane + register → dword 2·register + lane.
-        return {_mm256_permutevar8x32_epi32(mixed, _mm256_set_epi32(7, 3, 6, 2, 5, 1, 4, 0))};
+        return {_mm256_permutevar8x32_epi32(mixed, _mm256_set_epi32(7, 3, 6, 2, 5, 1, 4, 0)),
+                {first, second}};
     }
 };
 

@@ -14,6 +14,8 @@ struct Ints {
 };
 struct Bytes {
     __m512i v;
+    __m512i
+        words[2];  // the same as 16-bit words: registers 0 and 1, then 2 and 3, alternating within 128 bits
 };
 
 TURBOQUANT_INLINE Floats load(const float* p) noexcept { return {_mm512_loadu_ps(p)}; }
@@ -114,6 +116,11 @@ TURBOQUANT_INLINE Floats sign_masks(std::uint32_t bits) noexcept {
 TURBOQUANT_INLINE Ints load_codes(const std::uint8_t* p) noexcept {
     return {_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
 }
+TURBOQUANT_INLINE Ints codes_of(const Bytes& a, int k) noexcept {
+    const __m512i zero = _mm512_setzero_si512();
+    return {k % 2 == 0 ? _mm512_unpacklo_epi16(a.words[k / 2], zero)
+                       : _mm512_unpackhi_epi16(a.words[k / 2], zero)};
+}
 TURBOQUANT_INLINE void store_bytes(std::uint8_t* p, Bytes a) noexcept { _mm512_storeu_si512(p, a.v); }
 
 template <int Bits>
@@ -187,10 +194,11 @@ struct Nearest {
         }
     }
     TURBOQUANT_INLINE Bytes operator()(const Floats (&y)[4]) const noexcept {
-        const __m512i mixed = _mm512_packus_epi16(words(y[0].v, y[1].v), words(y[2].v, y[3].v));
+        const __m512i low = words(y[0].v, y[1].v), high = words(y[2].v, y[3].v);
+        const __m512i mixed = _mm512_packus_epi16(low, high);
         // The packs work within 128-bit lanes: dword 4·lane + register → dword 4·register + lane.
         const __m512i natural = _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);
-        return {_mm512_permutexvar_epi32(natural, mixed)};
+        return {_mm512_permutexvar_epi32(natural, mixed), {low, high}};
     }
 };
 

@@ -53,16 +53,16 @@ TURBOQUANT_INLINE void store_partial(std::uint8_t* out, const std::uint8_t* pack
 // Vectors in memory and vectors in registers take the same steps. c is zero from coordinate dim on; `rest` counts the
 // coordinates from the step's first to the vector's end.
 
-// Codes of 4 registers of y, packed to `out`, and as bytes to `codes` where Keep.
-template <int Bits, bool Keep>
-TURBOQUANT_INLINE void quantize_step(const Nearest<Bits>& nearest, const Floats (&r)[4], Floats steps,
-                                     std::uint8_t* out, std::uint8_t* codes) noexcept {
+// Codes of 4 registers times `steps`, packed to `out`.
+template <int Bits>
+TURBOQUANT_INLINE Bytes quantize_step(const Nearest<Bits>& nearest, const Floats (&r)[4], Floats steps,
+                                      std::uint8_t* out) noexcept {
     Floats y[4];
     TURBOQUANT_UNROLL
     for (int k = 0; k < 4; ++k) y[k] = mul(r[k], steps);
     const Bytes block = nearest(y);
-    if (Keep) store_bytes(codes, block);
     store_packed<Bits>(out, block);
+    return block;
 }
 
 // ⟨z, c⟩ and ‖c‖² of the centroids chosen.
@@ -70,12 +70,12 @@ struct CentroidSums {
     float dot, squares;
 };
 template <int Bits>
-TURBOQUANT_INLINE void centroid_step(const Centroids<Bits>& centroids, const std::uint8_t* codes,
+TURBOQUANT_INLINE void centroid_step(const Centroids<Bits>& centroids, const Ints (&codes)[kSums],
                                      const Floats (&r)[kSums], int rest, bool wants_squares,
                                      Floats (&dots)[kSums], Floats (&squares)[kSums]) noexcept {
     TURBOQUANT_UNROLL
     for (int k = 0; k < kSums; ++k) {
-        Floats c = centroids(load_codes(codes + k * kLanes));
+        Floats c = centroids(codes[k]);
         if (rest < 32) c = keep(c, first_lanes(rest - k * kLanes));
         dots[k] = fused(r[k], c, dots[k]);
         if (wants_squares) squares[k] = fused(c, c, squares[k]);
@@ -84,11 +84,12 @@ TURBOQUANT_INLINE void centroid_step(const Centroids<Bits>& centroids, const std
 
 // r becomes the residual r·unit − c, whose squares are added up.
 template <int Bits>
-TURBOQUANT_INLINE void residual_step(const Centroids<Bits>& centroids, const std::uint8_t* codes, Floats unit,
-                                     int rest, Floats (&r)[kSums], Floats (&squares)[kSums]) noexcept {
+TURBOQUANT_INLINE void residual_step(const Centroids<Bits>& centroids, const Ints (&codes)[kSums],
+                                     Floats unit, int rest, Floats (&r)[kSums],
+                                     Floats (&squares)[kSums]) noexcept {
     TURBOQUANT_UNROLL
     for (int k = 0; k < kSums; ++k) {
-        Floats c = centroids(load_codes(codes + k * kLanes));
+        Floats c = centroids(codes[k]);
         if (rest < 32) c = keep(c, first_lanes(rest - k * kLanes));
         r[k] = fused_sub(r[k], unit, c);
         squares[k] = fused(r[k], r[k], squares[k]);
@@ -111,6 +112,10 @@ TURBOQUANT_INLINE void load_step(const float* z, Floats (&r)[Registers]) noexcep
     TURBOQUANT_UNROLL
     for (int k = 0; k < Registers; ++k) r[k] = load(z + k * kLanes);
 }
+TURBOQUANT_INLINE void load_step(const std::uint8_t* codes, Ints (&c)[kSums]) noexcept {
+    TURBOQUANT_UNROLL
+    for (int k = 0; k < kSums; ++k) c[k] = load_codes(codes + k * kLanes);
+}
 TURBOQUANT_INLINE void clear(Floats (&sums)[kSums]) noexcept {
     TURBOQUANT_UNROLL
     for (int k = 0; k < kSums; ++k) sums[k] = zero();
@@ -128,8 +133,9 @@ TURBOQUANT_INLINE void quantize(const CodebookTable& codebook, const float* z, i
     for (int i = 0; i < dim; i += kBlock) {
         Floats r[4];
         load_step(z + i, r);
-        quantize_step<Bits, Keep>(nearest, r, factor, dim - i >= kBlock ? out + i / 8 * Bits : partial,
-                                  codes + i);
+        std::uint8_t* to = dim - i >= kBlock ? out + i / 8 * Bits : partial;
+        const Bytes block = quantize_step<Bits>(nearest, r, factor, to);
+        if (Keep) store_bytes(codes + i, block);
     }
     if (const int rest = dim % kBlock; rest > 0)
         store_partial(out + (dim - rest) / 8 * Bits, partial, rest * Bits);
@@ -144,8 +150,10 @@ TURBOQUANT_INLINE CentroidSums centroid_sums(const CodebookTable& codebook, cons
     clear(squares);
     for (int i = 0; i < dim; i += 32) {
         Floats r[kSums];
+        Ints c[kSums];
         load_step(z + i, r);
-        centroid_step(centroids, codes + i, r, dim - i, true, dots, squares);
+        load_step(codes + i, c);
+        centroid_step(centroids, c, r, dim - i, true, dots, squares);
     }
     return {reduce(dots), reduce(squares)};
 }
@@ -158,8 +166,10 @@ TURBOQUANT_INLINE float residual(const CodebookTable& codebook, float* z, int di
     clear(squares);
     for (int i = 0; i < dim; i += 32) {
         Floats r[kSums];
+        Ints c[kSums];
         load_step(z + i, r);
-        residual_step(centroids, codes + i, broadcast(unit), dim - i, r, squares);
+        load_step(codes + i, c);
+        residual_step(centroids, c, broadcast(unit), dim - i, r, squares);
         TURBOQUANT_UNROLL
         for (int k = 0; k < kSums; ++k) store(z + i + k * kLanes, r[k]);
     }

@@ -8,24 +8,32 @@ TURBOQUANT_INLINE void get_part(const Floats (&r)[Registers], int first, Floats 
     for (int k = 0; k < Count; ++k) part[k] = r[first + k];
 }
 
+// And their codes, out of blocks of four registers.
+template <int Blocks>
+TURBOQUANT_INLINE void get_part(const Bytes (&codes)[Blocks], int first, Ints (&part)[kSums]) noexcept {
+    TURBOQUANT_UNROLL
+    for (int k = 0; k < kSums; ++k) part[k] = codes_of(codes[(first + k) / 4], (first + k) % 4);
+}
+
 // quantize(), centroid_sums(), residual() and pack_signs() of vectors in registers.
-template <int Bits, bool Keep, int Registers>
+template <int Bits, int Registers>
 TURBOQUANT_INLINE void quantize_registers(const CodebookTable& codebook, const Floats (&r)[Registers],
-                                          float steps, std::uint8_t* out, std::uint8_t* codes) noexcept {
+                                          float steps, std::uint8_t* out,
+                                          Bytes (&codes)[Registers / 4]) noexcept {
     const Nearest<Bits> nearest(codebook);
     const Floats factor = broadcast(steps);
     TURBOQUANT_UNROLL
     for (int i = 0; i < Registers; i += 4) {
         Floats part[4];
         get_part(r, i, part);
-        quantize_step<Bits, Keep>(nearest, part, factor, out + kLanes * i / 8 * Bits, codes + kLanes * i);
+        codes[i / 4] = quantize_step<Bits>(nearest, part, factor, out + kLanes * i / 8 * Bits);
     }
 }
 
 template <int Bits, int Registers>
 TURBOQUANT_INLINE CentroidSums centroid_sums_registers(const CodebookTable& codebook,
                                                        const Floats (&r)[Registers],
-                                                       const std::uint8_t* codes,
+                                                       const Bytes (&codes)[Registers / 4],
                                                        bool wants_squares) noexcept {
     const Centroids<Bits> centroids(codebook.centroids);
     Floats dots[kSums], squares[kSums];
@@ -34,23 +42,27 @@ TURBOQUANT_INLINE CentroidSums centroid_sums_registers(const CodebookTable& code
     TURBOQUANT_UNROLL
     for (int i = 0; i < Registers; i += kSums) {
         Floats part[kSums];
+        Ints c[kSums];
         get_part(r, i, part);
-        centroid_step(centroids, codes + kLanes * i, part, 32, wants_squares, dots, squares);
+        get_part(codes, i, c);
+        centroid_step(centroids, c, part, 32, wants_squares, dots, squares);
     }
     return {reduce(dots), reduce(squares)};
 }
 
 template <int Bits, int Registers>
 TURBOQUANT_INLINE float residual_registers(const CodebookTable& codebook, Floats (&r)[Registers], float unit,
-                                           const std::uint8_t* codes) noexcept {
+                                           const Bytes (&codes)[Registers / 4]) noexcept {
     const Centroids<Bits> centroids(codebook.centroids);
     Floats squares[kSums];
     clear(squares);
     TURBOQUANT_UNROLL
     for (int i = 0; i < Registers; i += kSums) {
         Floats part[kSums];
+        Ints c[kSums];
         get_part(r, i, part);
-        residual_step(centroids, codes + kLanes * i, broadcast(unit), 32, part, squares);
+        get_part(codes, i, c);
+        residual_step(centroids, c, broadcast(unit), 32, part, squares);
         TURBOQUANT_UNROLL
         for (int k = 0; k < kSums; ++k) r[i + k] = part[k];
     }
@@ -96,15 +108,11 @@ TURBOQUANT_NOINLINE Fused encode_registers(const CodecPlan& plan, const float* c
         squared[v] = scales.squared_norm;
         lengths[v] = Bits > 0 ? scales.norm * scales.power : scales.power;
         if constexpr (Bits > 0) {
-            alignas(64) std::uint8_t codes[kLanes * Registers];
+            Bytes codes[Registers / 4];
             CentroidSums sums{0.0f, 0.0f};
-            if (!Sketch && plan.scale_rule == 0) {
-                quantize_registers<Bits, false>(*plan.codebook, r[v], scales.steps, out[v], codes);
-            } else {
-                quantize_registers<Bits, true>(*plan.codebook, r[v], scales.steps, out[v], codes);
-                if (!Sketch)
-                    sums = centroid_sums_registers<Bits>(*plan.codebook, r[v], codes, plan.scale_rule == 2);
-            }
+            quantize_registers<Bits>(*plan.codebook, r[v], scales.steps, out[v], codes);
+            if (!Sketch && plan.scale_rule != 0)
+                sums = centroid_sums_registers<Bits>(*plan.codebook, r[v], codes, plan.scale_rule == 2);
             stored &= store_scale(out[v] + plan.scale_offset(), plan.scale_type,
                                   scales.index_scale(plan.scale_rule, sums));
             if constexpr (Sketch)

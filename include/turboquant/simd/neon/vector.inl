@@ -99,6 +99,11 @@ TURBOQUANT_INLINE Ints load_codes(const std::uint8_t* p) noexcept {
     return {vmovl_u16(vget_low_u16(vmovl_u8(vcreate_u8(word))))};
 }
 TURBOQUANT_INLINE void store_bytes(std::uint8_t* p, Bytes a) noexcept { vst1q_u8(p, a.v); }
+TURBOQUANT_INLINE Ints codes_of(const Bytes& a, int k) noexcept {
+    std::uint8_t bytes[4 * kLanes];
+    store_bytes(bytes, a);
+    return load_codes(bytes + k * kLanes);
+}
 
 // A table of 16·Registers bytes. Kept as the tuples that the look-up instructions take, or g++ would move the registers
 // into place before each.

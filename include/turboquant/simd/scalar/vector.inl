@@ -11,7 +11,7 @@
 //   hadamard_lanes      the butterflies (a, b) → (a+b, a−b) at distance 1, 2, … kLanes/2, in that order
 //   reduce              32 partial sums to one: lane l + lane l+16, then l + l+8, … l + l+1
 //   sign_bits, sign_masks   the lanes' sign bits as an integer, and −0.0 where the integer has a bit
-//   load_codes          kLanes bytes, each to a 32-bit lane
+//   load_codes, codes_of    kLanes bytes, or those of register k of Nearest's four, each to a 32-bit lane
 //   Centroids<Bits>     code → centroid
 //   Nearest<Bits>       4 vectors, in the codebook's integer steps, → 4·kLanes codes (definition: codebook_table.hpp)
 //   store_packed<Bits>  4·kLanes codes to kLanes·Bits/2 bytes
@@ -181,6 +181,11 @@ TURBOQUANT_INLINE Floats sign_masks(std::uint32_t bits) noexcept {
 
 TURBOQUANT_INLINE Ints load_codes(const std::uint8_t* p) noexcept { return {{p[0], p[1], p[2], p[3]}}; }
 TURBOQUANT_INLINE void store_bytes(std::uint8_t* p, Bytes a) noexcept { std::memcpy(p, a.v, sizeof a.v); }
+TURBOQUANT_INLINE Ints codes_of(const Bytes& a, int k) noexcept {
+    std::uint8_t bytes[4 * kLanes];
+    store_bytes(bytes, a);
+    return load_codes(bytes + k * kLanes);
+}
 
 template <int Bits>
 struct Centroids {
