@@ -144,8 +144,8 @@ TEST(KvCacheFile, ForgedNumbersAreRefused) {
             saved_files::put(file, table + 8, 8,
                              tq::detail::crc64(file.data() + table, 8, saved_files::get(file, 120, 8)));
             const std::string message = message_of([&] { loaded<Small>(file); });
-            // Another scale rule or window may fit the rest; everything else contradicts it.
-            if ((at == 12 || at == 48) && message == "nothing was thrown") continue;
+            // Another scale rule, window or number of sinks may fit the rest; everything else contradicts it.
+            if ((at == 12 || at == 48 || at == 56) && message == "nothing was thrown") continue;
             ASSERT_EQ(message.rfind("turboquant: KvCache::load", 0), 0u)
                 << "offset " << at << ", value " << value << ": " << message;
         }

@@ -87,9 +87,10 @@ int checked_dim(const char* type, Index dim) {
 
 // Work memory of a call: on the stack up to 128 KiB (any d up to about 8192), from the heap beyond. The body is called
 // through a pointer, so that each is compiled once.
+inline constexpr std::ptrdiff_t kStackFloats = 32768;
 using ScratchBody = void (*)(void* context, float* scratch);
 TURBOQUANT_NOINLINE inline void with_large_stack(ScratchBody body, void* context) {
-    alignas(64) float memory[32768];
+    alignas(64) float memory[kStackFloats];
     body(context, memory);
 }
 TURBOQUANT_NOINLINE inline void with_small_stack(ScratchBody body, void* context) {
@@ -107,7 +108,7 @@ void with_scratch(std::ptrdiff_t floats, Body&& body) {
         (*static_cast<std::remove_reference_t<Body>*>(context))(scratch);
     };
     if (floats <= 4096) return with_small_stack(call, &body);
-    if (floats <= 32768) return with_large_stack(call, &body);
+    if (floats <= kStackFloats) return with_large_stack(call, &body);
     with_heap(floats, call, &body);
 }
 

@@ -72,17 +72,31 @@ public:
           stride_(simd::padded(key_dim_)),
           factor_((scale == 0.0f ? 1.0f / std::sqrt(static_cast<float>(key_dim_)) : scale) * kLog2E),
           softcap_(softcap * kLog2E) {
+        const std::ptrdiff_t at_once = columns_at_once(key_dim_, value_dim_);
         exact_ = scratch;
-        rotated_ = exact_ + kMaxColumns * stride_;
-        quads_ = reinterpret_cast<std::int8_t*>(rotated_ + kMaxColumns * stride_);
-        logits_ = rotated_ + kMaxColumns * stride_ + kMaxColumns * stride_ / 4;
-        bias_ = logits_ + 2 * kMaxColumns * kBlockTokens;
-        tile_ = bias_ + kMaxColumns;
+        rotated_ = exact_ + at_once * stride_;
+        quads_ = reinterpret_cast<std::int8_t*>(rotated_ + at_once * stride_);
+        logits_ = rotated_ + at_once * stride_ + at_once * stride_ / 4;
+        other_logits_ = logits_ + at_once * kBlockTokens;
+        bias_ = other_logits_ + at_once * kBlockTokens;
+        tile_ = bias_ + at_once;
     }
 
     static std::ptrdiff_t scratch_floats(Index key_dim, Index value_dim) noexcept {
+        return scratch_floats(key_dim, value_dim, columns_at_once(key_dim, value_dim));
+    }
+    // Queries to a pass: as many as leave work memory and state on the stack (with_scratch), where one does.
+    static int columns_at_once(Index key_dim, Index value_dim) noexcept {
+        int columns = kMaxColumns;
+        while (columns > 1 && scratch_floats(key_dim, value_dim, columns) +
+                                      state_floats(simd::padded(value_dim), columns) + 16 >
+                                  kStackFloats)
+            columns /= 2;
+        return columns;
+    }
+    static std::ptrdiff_t scratch_floats(Index key_dim, Index value_dim, int columns) noexcept {
         const std::ptrdiff_t stride = simd::padded(key_dim);
-        return kMaxColumns * (2 * stride + stride / 4 + 2 * kBlockTokens + 1) +
+        return columns * (2 * stride + stride / 4 + 2 * kBlockTokens + 1) +
                std::max({tile_floats(key_dim), tile_floats(value_dim), simd::work_floats(2, key_dim)}) + 16;
     }
 
@@ -90,7 +104,7 @@ public:
     Index begin(const simd::InputColumns& queries, const simd::SoftmaxState& state) {
         columns_ = static_cast<int>(queries.count);
         state_ = state;
-        std::fill(exact_, exact_ + 2 * kMaxColumns * stride_, 0.0f);
+        std::fill(exact_, rotated_ + (rotated_ - exact_), 0.0f);
         const auto bad =
             static_cast<Index>(TURBOQUANT_KERNEL(copy_columns)(key_dim_, queries, exact_, stride_));
         if (bad >= 0) return bad;
@@ -133,7 +147,7 @@ public:
         const auto* keys = static_cast<const std::uint8_t*>(key_block);
         const BlockQueries queries{columns_, exact_, rotated_, stride_, rounded_};
         alignas(64) float key_scales[kBlockTokens];
-        float* const logits = logits_ + (pending_.odd ? kMaxColumns * kBlockTokens : 0);
+        float* const logits = pending_.odd ? other_logits_ : logits_;
         simd::SoftmaxBlock softmax = block(tokens, true);
         softmax.key_scales = keys_.key_products(kernels_, keys, tokens, queries, logits, key_scales, tile_);
         flush();
@@ -236,7 +250,7 @@ private:
     const simd::RotationPlan* rotation_;
     std::ptrdiff_t stride_;
     float factor_, softcap_;
-    float *exact_, *rotated_, *logits_, *bias_, *tile_;
+    float *exact_, *rotated_, *logits_, *other_logits_, *bias_, *tile_;
     std::int8_t* quads_;
     simd::SoftmaxState state_{};
     simd::ScanQuery rounded_[kMaxColumns]{};
@@ -499,8 +513,9 @@ private:
         detail::with_scratch(Pass::scratch_floats(dim(), value_dim()), [&](float* scratch) {
             const simd::FloatingPointGuard guard;
             Pass pass(keys_, values_, means(), options.scale, options.softcap, scratch);
-            for (Index first = 0; first < q.cols(); first += detail::kMaxColumns) {
-                const Index count = std::min<Index>(detail::kMaxColumns, q.cols() - first);
+            const Index at_once = Pass::columns_at_once(dim(), value_dim());
+            for (Index first = 0; first < q.cols(); first += at_once) {
+                const Index count = std::min(at_once, q.cols() - first);
                 const Index bad = pass.begin(part(queries.input(), first, count),
                                              detail::columns_of(state.view(), first, count));
                 if (bad >= 0) detail::throw_not_finite(where, "queries", first + bad);

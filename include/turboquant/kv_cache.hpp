@@ -421,7 +421,7 @@ private:
     void attend_columns(const simd::InputColumns& queries, const detail::VisibleTokens& visible,
                         const AttendOptions& options, Eigen::Ref<Eigen::MatrixXf>& out) const {
         const std::ptrdiff_t stride = simd::padded(value_dim());
-        const Index columns = std::min<Index>(queries.count, detail::kMaxColumns);
+        const Index columns = std::min<Index>(queries.count, Pass::columns_at_once(dim(), value_dim()));
         const std::ptrdiff_t state_floats = (detail::state_floats(stride, columns) + 15) / 16 * 16;
         const std::ptrdiff_t floats = state_floats + std::max(Pass::scratch_floats(dim(), value_dim()),
                                                               Pass::finish_floats(value_dim()));
@@ -456,9 +456,9 @@ private:
             const simd::FloatingPointGuard guard;
             Pass pass(codec_.key_quantizer(), codec_.value_quantizer(), codec_.means(), 1.0f / detail::kLog2E,
                       0.0f, scratch);
-            for (Index first = 0; first < queries.count; first += detail::kMaxColumns) {
-                const Index count =
-                    std::min<Index>(detail::kMaxColumns, static_cast<Index>(queries.count) - first);
+            const Index at_once = Pass::columns_at_once(dim(), value_dim());
+            for (Index first = 0; first < queries.count; first += at_once) {
+                const Index count = std::min(at_once, static_cast<Index>(queries.count) - first);
                 const Index bad = pass.begin(part(queries, first, count), simd::SoftmaxState{});
                 if (bad >= 0) detail::throw_not_finite("KvCache::scores", "queries", first + bad);
                 const auto store = [&](const float* products, int tokens, Index token) {
