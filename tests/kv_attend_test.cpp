@@ -177,8 +177,8 @@ TYPED_TEST(Options, SplitContextsMerge) {
         options.last = -1;
         options.lse = other_lse.data();
         tq::merge_attention(out, lse.data(), this->cache_.attend(this->q_, options), other_lse.data());
-        // Weights of a block are rounded to 14 bits of its largest.
-        EXPECT_LE((out - whole).norm(), 2e-4f * whole.norm()) << cut;
+        // Weights may be rounded differently, each time by .6 % of their energy (4 bits); 8 bits: float rounding.
+        EXPECT_LE((out - whole).norm(), (TypeParam::value == 4 ? 0.01f : 2e-5f) * whole.norm()) << cut;
     }
 }
 
