@@ -327,7 +327,7 @@ std::uint64_t sum_plain(const std::uint64_t* data, std::size_t count) {
     return sums[0] + sums[1] + sums[2] + sums[3];
 }
 
-double measure_read_bandwidth() {
+double measured_read_bandwidth() {
     constexpr std::size_t kBufferBytes = std::size_t{256} << 20;
     auto sum = &sum_plain;
 #if defined(__x86_64__)
@@ -378,5 +378,7 @@ double read_bandwidth() {
     static const double bandwidth = measure_read_bandwidth();
     return bandwidth;
 }
+
+double measure_read_bandwidth() { return measured_read_bandwidth(); }
 
 }  // namespace baselines

@@ -33,5 +33,7 @@ const std::vector<Baseline>& all();
 // Bytes per second that one core reads from memory: the best of a few passes over 256 MiB, far more than a core's share
 // of any cache, with the widest loads. Measured at the first call (about .2 s), remembered afterwards.
 double read_bandwidth();
+// Measured now.
+double measure_read_bandwidth();
 
 }  // namespace baselines

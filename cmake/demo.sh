@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the examples in build/demo and runs the word search on the data that comes with them. Arguments go to the word
-# search.
+# Builds the examples in build/demo and runs two of them on the data that comes with them: the word search, to which
+# arguments go, and a language model with quantized keys and values (a quick run; build/demo/bin/tiny_lm is the whole).
 set -euo pipefail
 here=$(dirname "${BASH_SOURCE[0]}")
 caller_directory=$PWD
@@ -11,6 +11,8 @@ cmake -S . -B build/demo -DCMAKE_BUILD_TYPE=Release -DTURBOQUANT_BUILD_EXAMPLES=
       -DTURBOQUANT_BUILD_BENCHMARKS=OFF
 cmake --build build/demo --parallel "$jobs"
 
-word_search=$PWD/build/demo/bin/word_search
+programs=$PWD/build/demo/bin
 cd "$caller_directory"  # file names among the arguments are the caller's
-"$word_search" "$@"
+"$programs/word_search" "$@"
+printf '\n'
+"$programs/tiny_lm" --quick

@@ -198,6 +198,38 @@ TEST(Allocations, Attention) {
     EXPECT_LE(allocations([&] { const tq::KvCache<64, 4> branch = cache; }), 1);
 }
 
+// One query into a result that is there, among vectors that are encoded and among those that are not yet.
+template <class FlatIndexT>
+void search_allocates_nothing(Index dim, Index count) {
+    for (const auto metric : {tq::Metric::inner_product, tq::Metric::cosine, tq::Metric::l2}) {
+        tq::FlatIndexOptions options;
+        options.metric = metric;
+        FlatIndexT index(dim, options);
+        index.add(gaussian(dim, count, 1));
+        const Eigen::MatrixXf queries = gaussian(dim, 2, 2);
+        const auto half = queries.cast<Eigen::half>().eval();
+        const auto odd = [](std::int64_t id) { return id % 2 == 1; };
+        tq::SearchResult hits = index.search(queries.col(0), 10);
+        Eigen::MatrixXf scores(count, 1);
+        EXPECT_EQ(allocations([&] {
+                      index.search(queries.col(1), 10, hits);
+                      index.search(half.col(1), 10, hits);
+                      index.search(queries.col(0), 10, odd, hits);
+                      index.scores(queries.col(0), scores);
+                  }),
+                  0);
+    }
+}
+
+TEST(Allocations, Search) {
+    for (const Index count : {1000, 1100}) {
+        for (const Index dim : {100, 1536, 3072})
+            search_allocates_nothing<tq::FlatIndex<Dynamic, 4>>(dim, count);
+        search_allocates_nothing<tq::FlatIndex<128, 3>>(128, count);
+        search_allocates_nothing<tq::FlatIndex<Dynamic, 8>>(100, count);
+    }
+}
+
 TEST(Allocations, Rotation) {
     for (const Index dim : {100, 128, 1536, 3072}) {
         const tq::Rotation<Dynamic> rotation(dim, 7);

@@ -313,7 +313,7 @@ public:
     }
     void rotate_back(const float* sums, float* out, float* scratch) const {
         const int dim = plan_->dim;
-        float* const natural = scratch + 2 * simd::padded(dim);
+        float* const natural = scratch + simd::work_floats(2, dim);
         for (int i = 0; i < dim; ++i) natural[i] = sums[values_.place(i)];
         this->rotate_row_back(natural, out, scratch);
     }
@@ -332,7 +332,7 @@ private:
     template <class CodeOf>
     void decode_codes(CodeOf&& code_of, const std::uint8_t* scales, int t, float* out, float* scratch) const {
         const int dim = plan_->dim;
-        float* const centroids = scratch + 2 * simd::padded(dim);
+        float* const centroids = scratch + simd::work_floats(2, dim);
         for (int i = 0; i < dim; ++i) centroids[i] = plan_->codebook->centroids[code_of(i)];
         this->rotate_row_back(centroids, out, scratch);
         float buffer[kBlockTokens];
@@ -361,16 +361,19 @@ private:
         TURBOQUANT_INT8_KERNEL(template accumulate_codes_of_block<Bits>);
 };
 
+// Of up to 4 bits in blocks, of more in records. KernelDim: the dimension where it is fixed and the rotation structured.
+template <int KernelDim, int Bits>
+using MseBlockFormat = std::conditional_t<(Bits <= 4), InterleavedFormat<KernelDim, (Bits <= 4 ? Bits : 4)>,
+                                          RecordFormat<KernelDim, Bits>>;
+
 template <int Dim, int Bits, class RotationT, class ScaleT>
 class BlockFormat<MseQuantizer<Dim, Bits, RotationT, ScaleT>>
-    : public std::conditional_t<(Bits <= 4), InterleavedFormat<Dim, (Bits <= 4 ? Bits : 4)>,
-                                RecordFormat<Dim, Bits>> {
-    using Base = std::conditional_t<(Bits <= 4), InterleavedFormat<Dim, (Bits <= 4 ? Bits : 4)>,
-                                    RecordFormat<Dim, Bits>>;
+    : public MseBlockFormat<(MseQuantizer<Dim, Bits, RotationT, ScaleT>::kStructured ? Dim : Dynamic), Bits> {
+    using Quantizer = MseQuantizer<Dim, Bits, RotationT, ScaleT>;
 
 public:
-    explicit BlockFormat(const MseQuantizer<Dim, Bits, RotationT, ScaleT>& quantizer)
-        : Base(quantizer.plan()) {}
+    explicit BlockFormat(const Quantizer& quantizer)
+        : MseBlockFormat<(Quantizer::kStructured ? Dim : Dynamic), Bits>(quantizer.plan()) {}
 };
 
 }  // namespace detail

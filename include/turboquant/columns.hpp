@@ -1,6 +1,7 @@
 // The view of an Eigen argument that kernels get: a pointer, an element type and a stride.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <type_traits>
 
@@ -66,38 +67,48 @@ inline void check_rows(const char* where, Index expected, Index rows) {
                            " holds a NaN or an infinity");
 }
 
+[[noreturn]] TURBOQUANT_COLD inline void throw_wrong_dim(const std::string& type, int fixed, Index dim) {
+    if (fixed != Eigen::Dynamic && dim != fixed)
+        throw_invalid_argument(type + ": the dimension is fixed at " + std::to_string(fixed) +
+                               " by the template, but the constructor was given " + std::to_string(dim));
+    throw_invalid_argument(type + ": the dimension must be between 1 and 2^24, but is " +
+                           std::to_string(dim));
+}
+
 // The dimension, checked against a fixed Dim.
 template <int Dim>
 int checked_dim(const char* type, Index dim) {
     static_assert(Dim >= 1 || Dim == Eigen::Dynamic,
                   "turboquant: Dim must be at least 1, or Eigen::Dynamic for a dimension known at run time");
-    if (Dim != Eigen::Dynamic && dim != Dim)
-        throw_invalid_argument(std::string(type) + ": the dimension is fixed at " + std::to_string(Dim) +
-                               " by the template, but the constructor was given " + std::to_string(dim));
-    if (dim < 1 || dim > (Index{1} << 24))
-        throw_invalid_argument(std::string(type) + ": the dimension must be between 1 and 2^24, but is " +
-                               std::to_string(dim));
+    if ((Dim != Eigen::Dynamic && dim != Dim) || dim < 1 || dim > (Index{1} << 24))
+        throw_wrong_dim(type, Dim, dim);
     return static_cast<int>(dim);
 }
 
-// Work memory of a call: on the stack up to 128 KiB (any d up to about 8192), from the heap beyond.
-template <class Body>
-TURBOQUANT_NOINLINE auto with_large_stack(Body&& body) {
+// Work memory of a call: on the stack up to 128 KiB (any d up to about 8192), from the heap beyond. The body is called
+// through a pointer, so that each is compiled once.
+using ScratchBody = void (*)(void* context, float* scratch);
+TURBOQUANT_NOINLINE inline void with_large_stack(ScratchBody body, void* context) {
     alignas(64) float memory[32768];
-    return body(static_cast<float*>(memory));
+    body(context, memory);
 }
-template <class Body>
-TURBOQUANT_NOINLINE auto with_small_stack(Body&& body) {
+TURBOQUANT_NOINLINE inline void with_small_stack(ScratchBody body, void* context) {
     alignas(64) float memory[4096];
-    return body(static_cast<float*>(memory));
+    body(context, memory);
 }
-template <class Body>
-auto with_scratch(std::ptrdiff_t floats, Body&& body) {
-    if (floats <= 4096) return with_small_stack(body);
-    if (floats <= 32768) return with_large_stack(body);
+TURBOQUANT_NOINLINE inline void with_heap(std::ptrdiff_t floats, ScratchBody body, void* context) {
     Eigen::VectorXf memory(floats + 16);
     const auto address = reinterpret_cast<std::uintptr_t>(memory.data());
-    return body(memory.data() + (64 - address % 64) % 64 / sizeof(float));
+    body(context, memory.data() + (64 - address % 64) % 64 / sizeof(float));
+}
+template <class Body>
+void with_scratch(std::ptrdiff_t floats, Body&& body) {
+    const ScratchBody call = [](void* context, float* scratch) {
+        (*static_cast<std::remove_reference_t<Body>*>(context))(scratch);
+    };
+    if (floats <= 4096) return with_small_stack(call, &body);
+    if (floats <= 32768) return with_large_stack(call, &body);
+    with_heap(floats, call, &body);
 }
 
 }  // namespace detail

@@ -83,7 +83,7 @@ public:
     static std::ptrdiff_t scratch_floats(Index key_dim, Index value_dim) noexcept {
         const std::ptrdiff_t stride = simd::padded(key_dim);
         return kMaxColumns * (2 * stride + stride / 4 + 2 * kBlockTokens + 1) +
-               std::max({tile_floats(key_dim), tile_floats(value_dim), 2 * stride}) + 16;
+               std::max({tile_floats(key_dim), tile_floats(value_dim), simd::work_floats(2, key_dim)}) + 16;
     }
 
     // Takes the queries; returns the first that is not finite, or −1.
@@ -176,7 +176,7 @@ public:
                        float* out, std::ptrdiff_t out_stride, float* lse, float* scratch) {
         const BlockFormat<ValueQuantizer> format(values);
         const auto dim = static_cast<int>(values.dim());
-        float* const row = scratch + 3 * simd::padded(dim);
+        float* const row = scratch + simd::work_floats(2, dim) + simd::padded(dim);
         for (int c = 0; c < state.columns; ++c) {
             const simd::SoftmaxColumn& column = state.column[c];
             float* const to = out + c * out_stride;
@@ -200,7 +200,9 @@ public:
             }
         }
     }
-    static std::ptrdiff_t finish_floats(Index value_dim) noexcept { return 4 * simd::padded(value_dim); }
+    static std::ptrdiff_t finish_floats(Index value_dim) noexcept {
+        return simd::work_floats(2, value_dim) + 2 * simd::padded(value_dim);
+    }
 
 private:
     static const simd::RotationPlan* rotation_of(const KeyQuantizer& keys) noexcept {
@@ -379,7 +381,7 @@ public:
 
     // The vectors that the codes of token t stand for, means included.
     void decode(const void* key_block, const void* value_block, Index t, float* key, float* value) const {
-        detail::with_scratch(3 * simd::padded(std::max(dim(), value_dim())), [&](float* scratch) {
+        detail::with_scratch(work_floats(3), [&](float* scratch) {
             const simd::FloatingPointGuard guard;
             const detail::BlockFormat<KeyQuantizer> keys(keys_);
             const detail::BlockFormat<ValueQuantizer> values(values_);
@@ -418,11 +420,11 @@ public:
         const std::size_t value_bytes = static_cast<std::size_t>(count) * values_.bytes_per_vector();
         const std::ptrdiff_t floats =
             static_cast<std::ptrdiff_t>((key_bytes + value_bytes) / sizeof(float)) + 32;
-        const std::ptrdiff_t rows = kEncodedAtOnce + 4;
-        detail::with_scratch(floats + rows * simd::padded(std::max(dim(), value_dim())), [&](float* scratch) {
+        const std::ptrdiff_t work =
+            kEncodedAtOnce * simd::padded(std::max(dim(), value_dim())) + work_floats(4);
+        detail::with_scratch(floats + work, [&](float* scratch) {
             const simd::FloatingPointGuard guard;
-            auto* const key_records =
-                reinterpret_cast<std::uint8_t*>(scratch + rows * simd::padded(std::max(dim(), value_dim())));
+            auto* const key_records = reinterpret_cast<std::uint8_t*>(scratch + work);
             std::uint8_t* const value_records = key_records + (key_bytes + 63) / 64 * 64;
             const detail::BlockFormat<KeyQuantizer> key_format(keys_);
             const detail::BlockFormat<ValueQuantizer> value_format(values_);
@@ -437,6 +439,11 @@ public:
 
 private:
     static constexpr int kEncodedAtOnce = 16;
+
+    // Work buffers for a key or a value.
+    std::ptrdiff_t work_floats(std::ptrdiff_t buffers) const noexcept {
+        return std::max(simd::work_floats(buffers, dim()), simd::work_floats(buffers, value_dim()));
+    }
 
     static simd::InputColumns part(simd::InputColumns in, Index first, Index count) noexcept {
         const std::ptrdiff_t element = in.type == simd::InputType::float32 ? 4 : 2;

@@ -232,9 +232,10 @@ private:
         return most / (4.0 * std::sqrt(static_cast<double>(quantizer.dim())));
     }
     static void check_columns(const char* what, Index dim, const simd::InputColumns& in, double limit) {
-        const simd::EncodeResult result = detail::with_scratch(simd::padded(dim), [&](float* scratch) {
+        simd::EncodeResult result{};
+        detail::with_scratch(simd::padded(dim), [&](float* scratch) {
             const simd::FloatingPointGuard guard;
-            return TURBOQUANT_KERNEL(check_columns)(static_cast<int>(dim), in, limit, scratch);
+            result = TURBOQUANT_KERNEL(check_columns)(static_cast<int>(dim), in, limit, scratch);
         });
         if (result.error == simd::EncodeError::none) return;
         const auto column = static_cast<Index>(result.encoded);

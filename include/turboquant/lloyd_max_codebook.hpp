@@ -367,6 +367,7 @@ inline void set_positive_half(Codebook& book, int dim, int bits, const double* p
     book.table.bits = bits;
     book.table.units = static_cast<float>(units);
     simd::fill_offset_tables(book.table, reached);
+    simd::fill_int16_centroids(book.table);
 }
 
 inline void build_codebook(Codebook& book, int dim, int bits) {

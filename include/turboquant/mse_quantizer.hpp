@@ -47,6 +47,9 @@ class MseQuantizer : public QuantizerInterface<MseQuantizer<Dim, Bits, RotationT
     using Base = QuantizerInterface<MseQuantizer, Dim, Bits, false>;
 
 public:
+    // Whether no matrix of it is dense by choice.
+    static constexpr bool kStructured =
+        RotationT::kKind == RotationKind::hadamard;
     static constexpr const char* kName = "MseQuantizer";
     static constexpr int kBits = Bits;
 

@@ -237,16 +237,37 @@ inline std::string too_large(const RecordHeader& header) {
     return {};
 }
 
-// The header in the first `size` ≤ 128 bytes of a record, checked but for the type that the caller wants.
-inline RecordHeader read_header(const std::uint8_t* bytes, std::size_t size, const std::string& where) {
-    if (!std::equal(kMagic, kMagic + std::min(size, sizeof kMagic), bytes))
-        throw_bad_file(where, "not a TurboQuant file: it does not begin with the bytes 89 'TQC' 0D 0A 1A 0A");
-    if (size < kHeaderBytes) throw_truncated(where, kHeaderBytes, size);
+// What kinds of file are called; the letter is the fourth byte.
+inline std::string kind_name(char kind) {
+    return kind == 'C' ? "codes" : kind == 'I' ? "a search index" : "an attention cache";
+}
+
+// For messages, of a file that is not what it should be.
+inline std::string what_it_holds(const std::uint8_t* bytes, std::size_t size) {
+    for (char kind : {'C', 'I', 'K'}) {
+        std::uint8_t magic[8];
+        std::memcpy(magic, kMagic, sizeof magic);
+        magic[3] = static_cast<std::uint8_t>(kind);
+        if (size >= sizeof magic && std::equal(magic, magic + sizeof magic, bytes))
+            return "the file holds " + kind_name(kind);
+    }
+    return "not a TurboQuant file: it does not begin with the bytes 89 'TQC' 0D 0A 1A 0A";
+}
+
+inline void check_version(const std::uint8_t* bytes, const std::string& where) {
     if (const std::uint64_t version = get(bytes + 8, 4); version != kFormatVersion)
         throw_bad_file(where, "format version " + std::to_string(version) +
                                   ", but this library reads version " + std::to_string(kFormatVersion) +
                                   ": the file is from a " +
                                   (version > kFormatVersion ? "newer" : "different") + " one, or damaged");
+}
+
+// The header in the first `size` ≤ 128 bytes of a record, checked but for the type that the caller wants.
+inline RecordHeader read_header(const std::uint8_t* bytes, std::size_t size, const std::string& where) {
+    if (!std::equal(kMagic, kMagic + std::min(size, sizeof kMagic), bytes))
+        throw_bad_file(where, what_it_holds(bytes, size) + "; codes were asked for");
+    if (size < kHeaderBytes) throw_truncated(where, kHeaderBytes, size);
+    check_version(bytes, where);
     RecordHeader header;
     header.checksum = get(bytes + 120, 8);
     if (crc64(bytes, 120) != header.checksum)
@@ -300,27 +321,34 @@ inline void check_length(const RecordHeader& header, std::uint64_t size, bool wh
                                   " bytes, but got " + std::to_string(size));
 }
 
-// Compares the checksums of the payload's blocks with those in the tail of the record.
-inline void check_tail(const RecordHeader& header, const std::vector<std::uint64_t>& blocks,
-                       const std::uint8_t* tail, const std::string& where) {
-    const std::size_t table = 8 * header.blocks();
-    if (crc64(tail, table, header.checksum) != get(tail + table, 8))
+// Compares the checksums of a payload's blocks with those in the tail that follows it: the checksum of each block, that of
+// the header and those checksums, zeros. The payload's `payload` bytes begin at byte `first`.
+inline void check_checksums(const std::vector<std::uint64_t>& blocks, const std::vector<std::uint8_t>& tail,
+                            std::uint64_t header_checksum, std::uint64_t first, std::uint64_t payload,
+                            const std::string& where) {
+    const std::size_t table = 8 * blocks.size();
+    if (crc64(tail.data(), table, header_checksum) != get(tail.data() + table, 8))
         throw_bad_file(where, "checksum mismatch in the table of checksums (" + std::to_string(table + 8) +
-                                  " bytes from byte " + std::to_string(kHeaderBytes + header.payload()) +
+                                  " bytes from byte " + std::to_string(first + payload) +
                                   "): the file is damaged");
     for (std::size_t i = 0; i < blocks.size(); ++i) {
-        if (blocks[i] == get(tail + 8 * i, 8)) continue;
-        const std::size_t first = i * kBlockBytes, end = std::min(first + kBlockBytes, header.payload());
+        if (blocks[i] == get(tail.data() + 8 * i, 8)) continue;
+        const std::uint64_t start = i * kBlockBytes,
+                            end = std::min<std::uint64_t>(start + kBlockBytes, payload);
         throw_bad_file(where, "checksum mismatch in block " + std::to_string(i) + " of " +
-                                  std::to_string(blocks.size()) + " (bytes " +
-                                  std::to_string(kHeaderBytes + first) + " to " +
-                                  std::to_string(kHeaderBytes + end - 1) + "): the file is damaged");
+                                  std::to_string(blocks.size()) + " (bytes " + std::to_string(first + start) +
+                                  " to " + std::to_string(first + end - 1) + "): the file is damaged");
     }
-    for (std::size_t at = table + 8; at < header.tail(); ++at)
+    for (std::size_t at = table + 8; at < tail.size(); ++at)
         if (tail[at] != 0)
-            throw_unexpected(
-                where, "byte " + std::to_string(kHeaderBytes + header.payload() + at) + " of the padding", 0,
-                tail[at]);
+            throw_unexpected(where, "byte " + std::to_string(first + payload + at) + " of the padding", 0,
+                             tail[at]);
+}
+
+inline void check_tail(const RecordHeader& header, const std::vector<std::uint64_t>& blocks,
+                       const std::uint8_t* tail, const std::string& where) {
+    check_checksums(blocks, std::vector<std::uint8_t>(tail, tail + header.tail()), header.checksum,
+                    kHeaderBytes, header.payload(), where);
 }
 
 // The tail that check_tail accepts.

@@ -24,6 +24,9 @@ class ResidualSignQuantizer : public QuantizerInterface<ResidualSignQuantizer<Di
     using Tables = std::shared_ptr<const detail::RotationTables>;
 
 public:
+    // Whether no matrix of it is dense by choice.
+    static constexpr bool kStructured =
+        Kind == SketchKind::orthogonal;
     static constexpr const char* kName = "ResidualSignQuantizer";
     static constexpr SketchKind kKind = Kind;
 

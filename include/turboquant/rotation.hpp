@@ -38,11 +38,16 @@ namespace detail {
 // The tables of one rotation, built once, shared by copies.
 struct RotationTables {
     simd::RotationPlan plan;
-    std::vector<float> floats;  // signs and factors, or the matrix and its transpose
+    std::vector<float> floats;  // factors, or the matrix and its transpose
     std::vector<std::int32_t> order;
-};
 
-inline bool structured(int dim) noexcept { return dim >= 48 || dim == 32; }
+    // `count` floats equal to `value`, on a boundary of 64 bytes: vectors that cross one take twice as long to load.
+    float* make_floats(std::size_t count, float value) {
+        floats.assign(count + 15, value);
+        const auto address = reinterpret_cast<std::uintptr_t>(floats.data());
+        return floats.data() + (64 - address % 64) % 64 / sizeof(float);
+    }
+};
 
 // Between 96 and 128 the two windows share but one or two registers.
 inline int structured_rounds(int dim) noexcept {
@@ -53,8 +58,7 @@ inline int structured_rounds(int dim) noexcept {
 // Π as a dense matrix, column j from dense[j·dim].
 inline void fill_dense_tables(RotationTables& tables, const std::vector<float>& dense) {
     const std::ptrdiff_t dim = tables.plan.dim, stride = simd::padded(dim);
-    tables.floats.assign(static_cast<std::size_t>(2 * dim * stride), 0.0f);
-    float* matrix = tables.floats.data();
+    float* matrix = tables.make_floats(static_cast<std::size_t>(2 * dim * stride), 0.0f);
     float* transpose = matrix + dim * stride;
     for (std::ptrdiff_t j = 0; j < dim; ++j) {
         for (std::ptrdiff_t i = 0; i < dim; ++i) {
@@ -128,28 +132,23 @@ inline void fill_structured_tables(RotationTables& tables, std::uint64_t seed, R
     const int n = plan.registers, window = plan.window, rounds = plan.rounds;
     const RandomBits bits(seed, stream);
     std::uint64_t word = 0;
-    if (dim == 16 * window) {
-        tables.floats.assign(static_cast<std::size_t>(dim) * unsigned(rounds + 1), 0.0f);
-        for (int round = 0; round < rounds; ++round)
-            word = fill_signs(bits, word, 0.0f, dim, tables.floats.data() + dim * round);
-    } else {
-        tables.order.resize(static_cast<std::size_t>(n + 1) * unsigned(rounds + 1));
-        plan.order = tables.order.data();
-        tables.floats.assign(static_cast<std::size_t>(plan.factors_per_round()) * unsigned(rounds), 1.0f);
-        const float root = static_cast<float>(std::sqrt(static_cast<double>(window)));
-        const float inverse_root = static_cast<float>(1.0 / std::sqrt(static_cast<double>(window)));
-        float* factors = tables.floats.data();
-        for (int i = 0; i < n; ++i) tables.order[static_cast<std::size_t>((n + 1) * rounds + i)] = 16 * i;
-        for (int round = 0; round < rounds; ++round, factors += plan.factors_per_round()) {
-            fill_order(n, round, tables.order.data() + (n + 1) * round);
-            word = fill_signs(bits, word, 1.0f, 16 * window, factors);
-            word = fill_signs(bits, word, root, 16 * (n - window), factors + 16 * window);
-            if (window < n)
-                word =
-                    fill_signs(bits, word, inverse_root, 16 * window, factors + 16 * n + 16 * (n - window));
-        }
+    tables.order.resize(static_cast<std::size_t>(n + 1) * unsigned(rounds + 1));
+    plan.order = tables.order.data();
+    float* factors =
+        tables.make_floats(static_cast<std::size_t>(plan.factors_per_round()) * unsigned(rounds), 1.0f);
+    plan.factors = factors;
+    const float root = static_cast<float>(std::sqrt(static_cast<double>(window)));
+    const float inverse_root = static_cast<float>(1.0 / std::sqrt(static_cast<double>(window)));
+    // In their own order where there is but one window, and after all rounds.
+    for (std::size_t i = 0; i < tables.order.size(); ++i)
+        tables.order[i] = 16 * static_cast<std::int32_t>(i % static_cast<std::size_t>(n + 1));
+    for (int round = 0; round < rounds; ++round, factors += plan.factors_per_round()) {
+        if (!plan.plain()) fill_order(n, round, tables.order.data() + (n + 1) * round);
+        word = fill_signs(bits, word, 1.0f, 16 * window, factors);
+        word = fill_signs(bits, word, root, 16 * (n - window), factors + 16 * window);
+        if (window < n)
+            word = fill_signs(bits, word, inverse_root, 16 * window, factors + 16 * n + 16 * (n - window));
     }
-    plan.signs = tables.floats.data();
 }
 
 inline std::shared_ptr<const RotationTables> make_rotation_tables(RotationKind kind, int dim,
@@ -157,7 +156,7 @@ inline std::shared_ptr<const RotationTables> make_rotation_tables(RotationKind k
     const simd::FloatingPointGuard guard;
     auto tables = std::make_shared<RotationTables>();
     tables->plan.dim = dim;
-    if (kind == RotationKind::haar || !structured(dim))
+    if (kind == RotationKind::haar || !simd::structured(dim))
         fill_dense_tables(*tables, haar_matrix(seed, dim, stream));
     else
         fill_structured_tables(*tables, seed, stream);
@@ -181,10 +180,12 @@ inline std::shared_ptr<const RotationTables> make_gaussian_tables(int dim, std::
 inline Index rotate_columns(const simd::RotationPlan& plan, bool transpose, const simd::InputColumns& in,
                             float* out, std::ptrdiff_t stride) {
     const auto kernel = TURBOQUANT_KERNEL(rotate_columns);
-    return with_scratch(2 * simd::padded(plan.dim), [&](float* scratch) {
+    Index bad = -1;
+    with_scratch(simd::work_floats(2, plan.dim), [&](float* scratch) {
         const simd::FloatingPointGuard guard;
-        return static_cast<Index>(kernel(plan, transpose, in, out, stride, scratch));
+        bad = static_cast<Index>(kernel(plan, transpose, in, out, stride, scratch));
     });
+    return bad;
 }
 
 }  // namespace detail

@@ -35,6 +35,9 @@ class TurboQuantizer
     using SecondStage = ResidualSignQuantizer<Dim, Kind>;
 
 public:
+    // Whether no matrix of it is dense by choice.
+    static constexpr bool kStructured =
+        Kind == SketchKind::orthogonal && RotationT::kKind == RotationKind::hadamard;
     static constexpr const char* kName = "TurboQuantizer";
     static constexpr int kBits = Bits;
     static constexpr SketchKind kKind = Kind;

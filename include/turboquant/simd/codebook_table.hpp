@@ -42,6 +42,12 @@ struct CodebookTable {
     // bits <= 4: centroids in int8, symmetric: centroids[k] is about int8_step·int8_centroids[k]. Else 0.
     alignas(16) std::int8_t int8_centroids[16];
     float int8_step;
+
+    // bits > 4: centroids in int16, in two bytes: centroids[k] is about int16_step·(256·(high[k] - 128) + low[k]), repeated
+    // from entry 2^bits on, so that a lookup need not mind the bits above an index. Else 0.
+    alignas(64) std::uint8_t int16_low[256];
+    alignas(64) std::uint8_t int16_high[256];
+    float int16_step;
 };
 
 // The code of y in [-32768, 32767] (see above), by the magnitude table.
@@ -157,6 +163,22 @@ inline void fill_int8_centroids(CodebookTable& table, const double* positive,
             table.int8_centroids[half + i] = static_cast<std::int8_t>(integers[i]);
             table.int8_centroids[half - 1 - i] = static_cast<std::int8_t>(-integers[i]);
         }
+    }
+}
+
+// Fills the int16 centroids of more than 4 bits. The largest becomes 32512, so that rounding is within int16.
+inline void fill_int16_centroids(CodebookTable& table) noexcept {
+    for (int k = 0; k < 256; ++k) table.int16_low[k] = table.int16_high[k] = 0;
+    table.int16_step = 0.0f;
+    if (table.bits <= 4) return;
+    const int count = 1 << table.bits;
+    const double step = static_cast<double>(table.centroids[count - 1]) / 32512.0;
+    table.int16_step = static_cast<float>(step);
+    for (int k = 0; k < 256; ++k) {
+        const double c = static_cast<double>(table.centroids[k & (count - 1)]) / step;
+        const int value = 32768 + static_cast<int>(c < 0.0 ? c - 0.5 : c + 0.5);
+        table.int16_low[k] = static_cast<std::uint8_t>(value & 255);
+        table.int16_high[k] = static_cast<std::uint8_t>(value >> 8);
     }
 }
 

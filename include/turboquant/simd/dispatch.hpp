@@ -89,8 +89,10 @@ TURBOQUANT_REGION_BEGIN("avx2,fma,f16c,bmi,bmi2,avx512f,avx512bw,avx512dq,avx512
 namespace avx512_vnni {
 #include "turboquant/simd/avx512/vector.inl"
 #include "turboquant/simd/avx512_vnni/int8.inl"
+#include "turboquant/simd/kernels/scales.inl"
 #include "turboquant/simd/avx512_vnni/attention.inl"
 #include "turboquant/simd/kernels/int8.inl"
+#include "turboquant/simd/kernels/rows_wide.inl"
 }  // namespace avx512_vnni
 TURBOQUANT_REGION_END
 #if !defined(__clang__)
@@ -110,6 +112,7 @@ namespace neon_dotprod {
 #define TURBOQUANT_INT8_DOTPROD 1
 #include "turboquant/simd/neon/vector.inl"
 #include "turboquant/simd/neon/int8.inl"
+#include "turboquant/simd/kernels/scales.inl"
 #include "turboquant/simd/neon/attention.inl"
 #include "turboquant/simd/kernels/int8.inl"
 #undef TURBOQUANT_INT8_DOTPROD

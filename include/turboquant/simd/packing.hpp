@@ -34,6 +34,47 @@ constexpr UnpackTable<Bits> make_unpack_table() noexcept {
 template <int Bits>
 inline constexpr UnpackTable<Bits> kUnpackTable = make_unpack_table<Bits>();
 
+// Of up to 4 bits: 32 codes of 4·Bits bytes in 16-bit lanes, in two registers that an instruction which packs the halves
+// of two registers puts in order: codes 0 … 7 and 16 … 23, then 8 … 15 and 24 … 31. The lane's two bytes, times the
+// multiplier, have the code in their uppermost bits.
+template <int Bits>
+struct WordUnpack {
+    alignas(32) std::uint8_t bytes[2][32];
+    alignas(32) std::uint16_t multipliers[16];
+};
+template <int Bits>
+constexpr WordUnpack<Bits> make_word_unpack() noexcept {
+    WordUnpack<Bits> table{};
+    for (int j = 0; j < 32; ++j) {
+        const int lane = j % 8 + 8 * (j / 16), first = j * Bits / 8;
+        std::uint8_t* bytes = table.bytes[j / 8 % 2] + 2 * lane;
+        bytes[0] = static_cast<std::uint8_t>(first);
+        bytes[1] = static_cast<std::uint8_t>(first + 1 < 4 * Bits ? first + 1 : 0x80);
+        table.multipliers[lane] = static_cast<std::uint16_t>(1u << (16 - Bits - j * Bits % 8));
+    }
+    return table;
+}
+template <int Bits>
+inline constexpr WordUnpack<Bits> kWordUnpack = make_word_unpack<Bits>();
+
+// 64 codes of 8·Bits bytes: the bytes that each quadword needs for its eight codes, and where in it each code begins.
+template <int Bits>
+struct QuadwordUnpack {
+    alignas(64) std::uint8_t bytes[64];
+    alignas(64) std::uint8_t shifts[64];
+};
+template <int Bits>
+constexpr QuadwordUnpack<Bits> make_quadword_unpack() noexcept {
+    QuadwordUnpack<Bits> table{};
+    for (int j = 0; j < 64; ++j) {
+        table.bytes[j] = static_cast<std::uint8_t>(Bits * (j / 8) + (j % 8 < Bits ? j % 8 : 0));
+        table.shifts[j] = static_cast<std::uint8_t>(Bits * (j % 8));
+    }
+    return table;
+}
+template <int Bits>
+inline constexpr QuadwordUnpack<Bits> kQuadwordUnpack = make_quadword_unpack<Bits>();
+
 // `count` words of 8·Bits bits each, written one after another as Bits bytes each.
 template <int Bits>
 TURBOQUANT_INLINE void pack_octets(const std::uint64_t* words, int count, std::uint8_t* out) noexcept {

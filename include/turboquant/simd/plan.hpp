@@ -20,6 +20,36 @@ constexpr bool may_be(int d) noexcept {
     return Dim == Dynamic || Dim == d;
 }
 
+// Dimensions whose rotation is made of Hadamard transforms; that of the others is dense.
+constexpr bool structured(int dim) noexcept { return dim >= 48 || dim == 32; }
+
+// The same of template arguments: what the rotation of a quantizer may be. Kernels are given Dynamic where it is dense by
+// choice.
+template <int Dim>
+constexpr bool may_be_dense() noexcept {
+    return Dim == Dynamic || !structured(Dim);
+}
+// The largest power of two up to n.
+constexpr int window_of(int n) noexcept {
+    int window = 1;
+    while (2 * window <= n) window *= 2;
+    return window;
+}
+constexpr bool power_of_two(int d) noexcept { return (d & (d - 1)) == 0; }
+// Whether it may have windows of P groups of 16 coordinates that are not the whole.
+template <int Dim>
+constexpr bool may_have_window(int window) noexcept {
+    return Dim == Dynamic ||
+           (structured(Dim) && Dim >= 16 * window && Dim < 32 * window && !power_of_two(Dim));
+}
+
+// At most so many vectors are rotated together, below the dimension where windows of 8 groups end.
+inline constexpr int kTogether = 4;
+// Floats in `buffers` work buffers for each of them.
+constexpr std::ptrdiff_t work_floats(std::ptrdiff_t buffers, std::ptrdiff_t d) noexcept {
+    return buffers * padded(d) * (d < 256 ? kTogether : 1);
+}
+
 enum class InputType : int { float32, float16, bfloat16 };
 
 // How a stored scale is kept.
@@ -41,18 +71,19 @@ struct RotationPlan {
     int rounds = 0;
     int registers = 0;  // n = ⌊dim/16⌋
     int window = 0;     // P, the largest power of two ≤ n
-    // dim = 16·P: per round dim sign masks (+0.0 or −0.0), and after them dim times +0.0. Otherwise per round 2·16·n
-    // factors.
-    const float* signs = nullptr;
+    // Per round 2·16·n factors: what registers are multiplied by as they enter the first window (signs, times √P where they
+    // lie outside it), and between the windows (signs/√P in the second, 1 elsewhere).
+    const float* factors = nullptr;
     // Per round where its n registers come from, in floats, then the place that the tail is exchanged with first (not in
-    // round 0); after all rounds the n registers in their own order. nullptr when dim = 16·P: in place.
+    // round 0); after all rounds the n registers in their own order.
     const std::int32_t* order = nullptr;
     int tail() const noexcept { return dim - 16 * registers; }
     const std::int32_t* identity() const noexcept {
         return order + static_cast<std::ptrdiff_t>(registers + 1) * rounds;
     }
-    bool in_place() const noexcept { return matrix == nullptr && order == nullptr; }
-    int factors_per_round() const noexcept { return order != nullptr ? 32 * registers : dim; }
+    // Whether dim = 16·P: one window, registers in their own order, nothing but signs for factors.
+    bool plain() const noexcept { return matrix == nullptr && dim == 16 * window; }
+    int factors_per_round() const noexcept { return 32 * registers; }
 };
 
 // A quantizer: a rotation with a codebook (`bits` > 0), a sign sketch (`sketch` != nullptr), or both. The record of one
@@ -60,7 +91,7 @@ struct RotationPlan {
 // bits > 0, the sketch's scale (always float) when there is a sketch.
 struct CodecPlan {
     int dim = 0;
-    bool fused = false;  // every rotation is signed Hadamards in place: small dimensions stay in registers
+    bool fused = false;  // every rotation is plain: small dimensions stay in registers
     double growth = 1;   // the rotation's
     double steps = 0;    // codebook steps of a unit vector's coordinate 1: √d·units
     int bits = 0;
@@ -73,7 +104,7 @@ struct CodecPlan {
 
     // Fills in what follows from the rest.
     void complete() noexcept {
-        fused = (rotation == nullptr || rotation->in_place()) && (sketch == nullptr || sketch->in_place());
+        fused = (rotation == nullptr || rotation->plain()) && (sketch == nullptr || sketch->plain());
         if (rotation != nullptr) growth = rotation->growth;
         if (codebook != nullptr)
             steps = std::sqrt(static_cast<double>(dim)) * static_cast<double>(codebook->units);
@@ -96,6 +127,11 @@ struct InputColumns {
     InputType type;
     std::ptrdiff_t stride;
     std::ptrdiff_t count;
+    // `some` of them, from `first` on.
+    InputColumns part(std::ptrdiff_t first, std::ptrdiff_t some) const noexcept {
+        const std::ptrdiff_t element = type == InputType::float32 ? 4 : 2;
+        return {static_cast<const std::uint8_t*>(data) + first * stride * element, type, stride, some};
+    }
 };
 
 // Why encode stopped at a column.
@@ -104,6 +140,13 @@ struct EncodeResult {
     std::ptrdiff_t encoded;  // records written before the error
     EncodeError error;
     double norm;  // of the column whose scale overflowed
+};
+
+// Columns that were made ready for an index, and what ails the next one.
+enum class ColumnError : int { none, not_finite, too_large };
+struct CentreResult {
+    std::ptrdiff_t good;
+    ColumnError error;
 };
 
 // Records to read: record i is at data + (positions ? positions[i] : i)·stride.
@@ -115,6 +158,16 @@ struct RecordRange {
     const std::uint8_t* end;  // of all records: kernels may read up to here, whichever record they are at
     const std::uint8_t* operator[](std::ptrdiff_t i) const noexcept {
         return data + static_cast<std::size_t>(positions ? positions[i] : i) * stride;
+    }
+    // `some` of them, from `first` on.
+    RecordRange part(std::ptrdiff_t first, std::ptrdiff_t some) const noexcept {
+        RecordRange range = *this;
+        range.count = some;
+        if (positions != nullptr)
+            range.positions += first;
+        else if (data != nullptr)
+            range.data += static_cast<std::size_t>(first) * stride;
+        return range;
     }
 };
 

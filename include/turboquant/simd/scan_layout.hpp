@@ -195,23 +195,35 @@ inline void store_in_block(const ScanLayout<Bits>& layout, const std::uint8_t* r
     }
 }
 
+// Calls piece(offset, width) for every row: `width` bytes a slot, those of slot 0 at `offset`.
+template <int Bits, class Piece>
+inline void for_each_row(const ScanLayout<Bits>& layout, Piece piece) noexcept {
+    std::size_t row = 0;
+    for (; row < layout.rest_offset(); row += 4 * kScanBlock) piece(row, std::size_t{4});
+    for (int width : layout.widths) {
+        if (width == 4) piece(row, std::size_t{4});
+        if (width == 2 || width == 3) piece(row, std::size_t{2});
+        if (width & 1) piece(row + (width == 3 ? 2 * kScanBlock : 0), std::size_t{1});
+        row += static_cast<std::size_t>(width) * kScanBlock;
+    }
+}
+
 // Slot `from` of a block to slot `to` of another.
 template <int Bits>
 inline void move_in_blocks(const ScanLayout<Bits>& layout, const std::uint8_t* block, int from,
                            std::uint8_t* other, int to) noexcept {
-    const auto copy = [&](std::size_t row, std::size_t width) {
+    for_each_row(layout, [=](std::size_t row, std::size_t width) {
         std::memcpy(other + row + width * static_cast<std::size_t>(to),
                     block + row + width * static_cast<std::size_t>(from), width);
-    };
-    std::size_t row = 0;
-    for (; row < layout.rest_offset(); row += 4 * kScanBlock) copy(row, 4);
-    for (int width : layout.widths) {
-        if (width == 4) copy(row, 4);
-        if (width == 2 || width == 3) copy(row, 2);
-        if (width == 1) copy(row, 1);
-        if (width == 3) copy(row + 2 * kScanBlock, 1);
-        row += static_cast<std::size_t>(width) * kScanBlock;
-    }
+    });
+}
+
+// Zeros to a slot.
+template <int Bits>
+inline void clear_in_block(const ScanLayout<Bits>& layout, std::uint8_t* block, int slot) noexcept {
+    for_each_row(layout, [=](std::size_t row, std::size_t width) {
+        std::memset(block + row + width * static_cast<std::size_t>(slot), 0, width);
+    });
 }
 
 // --- What kernels are told -------------------------------------------------------------------------------------------------

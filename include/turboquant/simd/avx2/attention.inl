@@ -7,7 +7,7 @@ TURBOQUANT_INLINE float largest(Floats a) noexcept {
     return _mm_cvtss_f32(_mm_max_ss(m, _mm_movehdup_ps(m)));
 }
 TURBOQUANT_INLINE Floats quotient(Floats a, Floats b) noexcept { return {_mm256_div_ps(a.v, b.v)}; }
-TURBOQUANT_INLINE Floats power_of_two(Floats p, Floats t) noexcept {
+TURBOQUANT_INLINE Floats two_to_the(Floats p, Floats t) noexcept {
     return {_mm256_castsi256_ps(
         _mm256_add_epi32(_mm256_castps_si256(p.v), _mm256_slli_epi32(_mm256_castps_si256(t.v), 23)))};
 }

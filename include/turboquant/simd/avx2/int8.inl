@@ -103,11 +103,80 @@ struct CodeLookup {
     }
 };
 
+inline constexpr int kSumGroup = 4;
+
+template <int Count>
+TURBOQUANT_INLINE Row load_bytes(const std::uint8_t* p) noexcept {
+    const __m256i none = _mm256_setzero_si256();
+    if constexpr (Count == 32) return {{load_256(p), none}};
+    const auto* q = reinterpret_cast<const __m128i*>(p);
+    if constexpr (Count == 24) return {{_mm256_set_m128i(_mm_loadl_epi64(q + 1), _mm_loadu_si128(q)), none}};
+    return {{_mm256_zextsi128_si256(Count == 16 ? _mm_loadu_si128(q) : _mm_loadl_epi64(q)), none}};
+}
+TURBOQUANT_INLINE Row load_first(const std::uint8_t* p, int count) noexcept {
+    alignas(64) std::uint8_t bytes[64] = {};
+    std::memcpy(bytes, p, static_cast<std::size_t>(count));
+    return load_row(bytes);
+}
+TURBOQUANT_INLINE Sums dot(Sums sums, Row row, Row query) noexcept {
+    TURBOQUANT_UNROLL
+    for (int h = 0; h < 2; ++h) {
+        const __m256i pairs =
+            _mm256_maddubs_epi16(_mm256_abs_epi8(query.v[h]), _mm256_sign_epi8(row.v[h], query.v[h]));
+        sums.v[h] = _mm256_add_epi32(sums.v[h], _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+    }
+    return sums;
+}
+TURBOQUANT_INLINE void store_totals(const Sums (&sums)[kSumGroup], std::int32_t* out) noexcept {
+    __m256i s[kSumGroup];
+    TURBOQUANT_UNROLL
+    for (int i = 0; i < kSumGroup; ++i) s[i] = _mm256_add_epi32(sums[i].v[0], sums[i].v[1]);
+    const __m256i fours = _mm256_hadd_epi32(_mm256_hadd_epi32(s[0], s[1]), _mm256_hadd_epi32(s[2], s[3]));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out),
+                     _mm_add_epi32(_mm256_castsi256_si128(fours), _mm256_extracti128_si256(fours, 1)));
+}
+
+// Each 16-bit lane takes the two bytes that hold its code; shifts bring it to the top and down again.
+template <int Bits>
+struct RowLookup {
+    __m256i table, first, second, multipliers;
+    TURBOQUANT_INLINE explicit RowLookup(const std::int8_t* centroids) noexcept
+        : table(_mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(centroids)))),
+          first(load_256(kWordUnpack<Bits>.bytes[0])),
+          second(load_256(kWordUnpack<Bits>.bytes[1])),
+          multipliers(load_256(kWordUnpack<Bits>.multipliers)) {}
+    TURBOQUANT_INLINE __m256i codes(__m256i source, __m256i bytes) const noexcept {
+        return _mm256_srli_epi16(_mm256_mullo_epi16(_mm256_shuffle_epi8(source, bytes), multipliers),
+                                 16 - Bits);
+    }
+    TURBOQUANT_INLINE Row operator()(Row packed) const noexcept {
+        Row found;
+        TURBOQUANT_UNROLL
+        for (int h = 0; h < 2; ++h) {  // 4·Bits bytes for 32 codes
+            __m128i source = _mm256_castsi256_si128(packed.v[0]);
+            if (h == 1)
+                source = Bits == 4   ? _mm256_extracti128_si256(packed.v[0], 1)
+                         : Bits == 3 ? _mm_alignr_epi8(_mm256_extracti128_si256(packed.v[0], 1), source, 12)
+                                     : _mm_srli_si128(source, 4 * Bits);
+            const __m256i both = _mm256_broadcastsi128_si256(source);
+            found.v[h] =
+                _mm256_shuffle_epi8(table, _mm256_packus_epi16(codes(both, first), codes(both, second)));
+        }
+        return found;
+    }
+};
+
 #if !TURBOQUANT_INT8_OF_AVX512
 TURBOQUANT_INLINE Floats to_floats(const std::int32_t* p, std::int32_t offset) noexcept {
     return {_mm256_cvtepi32_ps(_mm256_sub_epi32(load_256(p), _mm256_set1_epi32(offset)))};
 }
 TURBOQUANT_INLINE std::uint32_t reached(Floats a, Floats b) noexcept {
     return static_cast<std::uint32_t>(_mm256_movemask_ps(_mm256_cmp_ps(a.v, b.v, _CMP_GE_OQ)));
+}
+TURBOQUANT_INLINE void store_rounded(std::int8_t* p, Floats a) noexcept {
+    const __m256i integers = _mm256_cvtps_epi32(a.v);
+    const __m128i words =
+        _mm_packs_epi32(_mm256_castsi256_si128(integers), _mm256_extracti128_si256(integers, 1));
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packs_epi16(words, words));
 }
 #endif

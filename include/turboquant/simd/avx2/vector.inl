@@ -3,6 +3,8 @@
 
 inline constexpr int kLanes = 8;
 inline constexpr bool kRegisterPaths = true;
+inline constexpr int kFirstRadix = 8;
+inline constexpr int kRadix = 8;
 
 struct Floats {
     __m256 v;
@@ -12,10 +14,21 @@ struct Ints {
 };
 struct Bytes {
     __m256i v;
+    __m256i
+        words[2];  // the same as 16-bit words: registers 0 and 1, then 2 and 3, alternating within 128 bits
 };
 
 TURBOQUANT_INLINE Floats load(const float* p) noexcept { return {_mm256_loadu_ps(p)}; }
 TURBOQUANT_INLINE void store(float* p, Floats a) noexcept { _mm256_storeu_ps(p, a.v); }
+TURBOQUANT_INLINE __m256i first_mask(int count) noexcept {
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(count), _mm256_set_epi32(7, 6, 5, 4, 3, 2, 1, 0));
+}
+TURBOQUANT_INLINE Floats load_first(const float* p, int count) noexcept {
+    return {_mm256_maskload_ps(p, first_mask(count))};
+}
+TURBOQUANT_INLINE void store_first(float* p, Floats a, int count) noexcept {
+    _mm256_maskstore_ps(p, first_mask(count), a.v);
+}
 TURBOQUANT_INLINE Floats broadcast(float x) noexcept { return {_mm256_set1_ps(x)}; }
 TURBOQUANT_INLINE Floats zero() noexcept { return {_mm256_setzero_ps()}; }
 TURBOQUANT_INLINE Floats add(Floats a, Floats b) noexcept { return {_mm256_add_ps(a.v, b.v)}; }
@@ -33,6 +46,9 @@ TURBOQUANT_INLINE Floats fused_sub(Floats a, Floats b, Floats c) noexcept {
     return {_mm256_fmsub_ps(a.v, b.v, c.v)};
 }
 TURBOQUANT_INLINE Floats flip(Floats a, Floats mask) noexcept { return {_mm256_xor_ps(a.v, mask.v)}; }
+TURBOQUANT_INLINE Floats flip_sign(Floats a, Floats b) noexcept {
+    return {_mm256_xor_ps(a.v, _mm256_and_ps(b.v, _mm256_set1_ps(-0.0f)))};
+}
 TURBOQUANT_INLINE Floats keep(Floats a, Floats mask) noexcept { return {_mm256_and_ps(a.v, mask.v)}; }
 TURBOQUANT_INLINE Floats absolute(Floats a) noexcept {
     return {_mm256_andnot_ps(_mm256_set1_ps(-0.0f), a.v)};
@@ -46,15 +62,18 @@ TURBOQUANT_INLINE Floats load_bfloat16(const std::uint16_t* p) noexcept {
     return {_mm256_castsi256_ps(_mm256_slli_epi32(wide, 16))};
 }
 
-TURBOQUANT_INLINE Floats hadamard_lanes(Floats a) noexcept {
+template <int Vectors, int Registers>
+TURBOQUANT_INLINE void hadamard_lanes(Floats (&r)[Vectors][Registers]) noexcept {
     const __m256 s1 = _mm256_set_ps(-1, 1, -1, 1, -1, 1, -1, 1);
     const __m256 s2 = _mm256_set_ps(-1, -1, 1, 1, -1, -1, 1, 1);
     const __m256 s4 = _mm256_set_ps(-1, -1, -1, -1, 1, 1, 1, 1);
-    __m256 v = a.v;
-    v = _mm256_fmadd_ps(v, s1, _mm256_permute_ps(v, 0xb1));
-    v = _mm256_fmadd_ps(v, s2, _mm256_permute_ps(v, 0x4e));
-    v = _mm256_fmadd_ps(v, s4, _mm256_permute2f128_ps(v, v, 1));
-    return {v};
+    TURBOQUANT_UNROLL
+    for (int i = 0; i < Vectors * Registers; ++i) {
+        __m256& v = r[i / Registers][i % Registers].v;
+        v = _mm256_fmadd_ps(v, s1, _mm256_permute_ps(v, 0xb1));
+        v = _mm256_fmadd_ps(v, s2, _mm256_permute_ps(v, 0x4e));
+        v = _mm256_fmadd_ps(v, s4, _mm256_permute2f128_ps(v, v, 1));
+    }
 }
 
 TURBOQUANT_INLINE float reduce(const Floats (&sums)[32 / kLanes]) noexcept {
@@ -76,6 +95,11 @@ TURBOQUANT_INLINE Floats sign_masks(std::uint32_t bits) noexcept {
 
 TURBOQUANT_INLINE Ints load_codes(const std::uint8_t* p) noexcept {
     return {_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)))};
+}
+TURBOQUANT_INLINE Ints codes_of(const Bytes& a, int k) noexcept {
+    const __m256i zero = _mm256_setzero_si256();
+    return {k % 2 == 0 ? _mm256_unpacklo_epi16(a.words[k / 2], zero)
+                       : _mm256_unpackhi_epi16(a.words[k / 2], zero)};
 }
 TURBOQUANT_INLINE void store_bytes(std::uint8_t* p, Bytes a) noexcept {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), a.v);
@@ -146,9 +170,11 @@ struct Nearest {
         return _mm256_xor_si256(upper_half, _mm256_srli_epi16(_mm256_srai_epi16(y, 15), 16 - Bits));
     }
     TURBOQUANT_INLINE Bytes operator()(const Floats (&y)[4]) const noexcept {
-        const __m256i mixed = _mm256_packus_epi16(words(y[0].v, y[1].v), words(y[2].v, y[3].v));
+        const __m256i first = words(y[0].v, y[1].v), second = words(y[2].v, y[3].v);
+        const __m256i mixed = _mm256_packus_epi16(first, second);
         // The packs work within 128-bit lanes: dword 4·lane + register → dword 2·register + lane.
-        return {_mm256_permutevar8x32_epi32(mixed, _mm256_set_epi32(7, 3, 6, 2, 5, 1, 4, 0))};
+        return {_mm256_permutevar8x32_epi32(mixed, _mm256_set_epi32(7, 3, 6, 2, 5, 1, 4, 0)),
+                {first, second}};
     }
 };
 

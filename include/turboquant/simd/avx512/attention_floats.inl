@@ -8,7 +8,7 @@ TURBOQUANT_INLINE float largest(Floats a) noexcept {
     return _mm_cvtss_f32(_mm_max_ss(m, _mm_movehdup_ps(m)));
 }
 TURBOQUANT_INLINE Floats quotient(Floats a, Floats b) noexcept { return {_mm512_div_ps(a.v, b.v)}; }
-TURBOQUANT_INLINE Floats power_of_two(Floats p, Floats t) noexcept {
+TURBOQUANT_INLINE Floats two_to_the(Floats p, Floats t) noexcept {
     return {_mm512_castsi512_ps(
         _mm512_add_epi32(_mm512_castps_si512(p.v), _mm512_slli_epi32(_mm512_castps_si512(t.v), 23)))};
 }

@@ -3,6 +3,8 @@
 
 inline constexpr int kLanes = 16;
 inline constexpr bool kRegisterPaths = true;
+inline constexpr int kFirstRadix = 16;
+inline constexpr int kRadix = 8;
 
 struct Floats {
     __m512 v;
@@ -12,10 +14,21 @@ struct Ints {
 };
 struct Bytes {
     __m512i v;
+    __m512i
+        words[2];  // the same as 16-bit words: registers 0 and 1, then 2 and 3, alternating within 128 bits
 };
 
 TURBOQUANT_INLINE Floats load(const float* p) noexcept { return {_mm512_loadu_ps(p)}; }
 TURBOQUANT_INLINE void store(float* p, Floats a) noexcept { _mm512_storeu_ps(p, a.v); }
+TURBOQUANT_INLINE __mmask16 first_mask(int count) noexcept {
+    return _cvtu32_mask16(count <= 0 ? 0u : count >= 16 ? 0xffffu : (1u << count) - 1u);
+}
+TURBOQUANT_INLINE Floats load_first(const float* p, int count) noexcept {
+    return {_mm512_maskz_loadu_ps(first_mask(count), p)};
+}
+TURBOQUANT_INLINE void store_first(float* p, Floats a, int count) noexcept {
+    _mm512_mask_storeu_ps(p, first_mask(count), a.v);
+}
 TURBOQUANT_INLINE Floats broadcast(float x) noexcept { return {_mm512_set1_ps(x)}; }
 TURBOQUANT_INLINE Floats zero() noexcept { return {_mm512_setzero_ps()}; }
 TURBOQUANT_INLINE Floats add(Floats a, Floats b) noexcept { return {_mm512_add_ps(a.v, b.v)}; }
@@ -35,6 +48,11 @@ TURBOQUANT_INLINE Floats fused_sub(Floats a, Floats b, Floats c) noexcept {
 TURBOQUANT_INLINE Floats flip(Floats a, Floats mask) noexcept {
     return {_mm512_castsi512_ps(_mm512_xor_si512(_mm512_castps_si512(a.v), _mm512_castps_si512(mask.v)))};
 }
+TURBOQUANT_INLINE Floats flip_sign(Floats a, Floats b) noexcept {
+    return {_mm512_castsi512_ps(_mm512_ternarylogic_epi32(_mm512_castps_si512(a.v), _mm512_castps_si512(b.v),
+                                                          _mm512_set1_epi32(static_cast<int>(0x80000000u)),
+                                                          0x78))};  // a ^ (b & mask)
+}
 TURBOQUANT_INLINE Floats keep(Floats a, Floats mask) noexcept {
     return {_mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(a.v), _mm512_castps_si512(mask.v)))};
 }
@@ -48,18 +66,34 @@ TURBOQUANT_INLINE Floats load_bfloat16(const std::uint16_t* p) noexcept {
     return {_mm512_castsi512_ps(_mm512_slli_epi32(wide, 16))};
 }
 
-// Lane i and lane i^h become a+b and a−b: one shuffle, and one fused multiply-add whose product by ±1 is exact.
-TURBOQUANT_INLINE Floats hadamard_lanes(Floats a) noexcept {
+// Lane i and lane i^h become a+b and a−b: one shuffle, and one fused multiply-add whose product by ±1 is exact. A stage of
+// all registers before the next: a processor's window of waiting operations is shorter than a register's chain of them.
+template <int Vectors, int Registers>
+TURBOQUANT_INLINE void hadamard_lanes(Floats (&r)[Vectors][Registers]) noexcept {
     const __m512 s1 = _mm512_castsi512_ps(_mm512_set1_epi64(static_cast<long long>(0xbf8000003f800000ull)));
     const __m512 s2 = _mm512_set_ps(-1, -1, 1, 1, -1, -1, 1, 1, -1, -1, 1, 1, -1, -1, 1, 1);
     const __m512 s4 = _mm512_set_ps(-1, -1, -1, -1, 1, 1, 1, 1, -1, -1, -1, -1, 1, 1, 1, 1);
     const __m512 s8 = _mm512_set_ps(-1, -1, -1, -1, -1, -1, -1, -1, 1, 1, 1, 1, 1, 1, 1, 1);
-    __m512 v = a.v;
-    v = _mm512_fmadd_ps(v, s1, _mm512_permute_ps(v, 0xb1));
-    v = _mm512_fmadd_ps(v, s2, _mm512_permute_ps(v, 0x4e));
-    v = _mm512_fmadd_ps(v, s4, _mm512_shuffle_f32x4(v, v, 0xb1));
-    v = _mm512_fmadd_ps(v, s8, _mm512_shuffle_f32x4(v, v, 0x4e));
-    return {v};
+    TURBOQUANT_UNROLL
+    for (int i = 0; i < Vectors * Registers; ++i) {
+        __m512& v = r[i / Registers][i % Registers].v;
+        v = _mm512_fmadd_ps(v, s1, _mm512_permute_ps(v, 0xb1));
+    }
+    TURBOQUANT_UNROLL
+    for (int i = 0; i < Vectors * Registers; ++i) {
+        __m512& v = r[i / Registers][i % Registers].v;
+        v = _mm512_fmadd_ps(v, s2, _mm512_permute_ps(v, 0x4e));
+    }
+    TURBOQUANT_UNROLL
+    for (int i = 0; i < Vectors * Registers; ++i) {
+        __m512& v = r[i / Registers][i % Registers].v;
+        v = _mm512_fmadd_ps(v, s4, _mm512_shuffle_f32x4(v, v, 0xb1));
+    }
+    TURBOQUANT_UNROLL
+    for (int i = 0; i < Vectors * Registers; ++i) {
+        __m512& v = r[i / Registers][i % Registers].v;
+        v = _mm512_fmadd_ps(v, s8, _mm512_shuffle_f32x4(v, v, 0x4e));
+    }
 }
 
 TURBOQUANT_INLINE float reduce(const Floats (&sums)[32 / kLanes]) noexcept {
@@ -81,6 +115,11 @@ TURBOQUANT_INLINE Floats sign_masks(std::uint32_t bits) noexcept {
 
 TURBOQUANT_INLINE Ints load_codes(const std::uint8_t* p) noexcept {
     return {_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
+}
+TURBOQUANT_INLINE Ints codes_of(const Bytes& a, int k) noexcept {
+    const __m512i zero = _mm512_setzero_si512();
+    return {k % 2 == 0 ? _mm512_unpacklo_epi16(a.words[k / 2], zero)
+                       : _mm512_unpackhi_epi16(a.words[k / 2], zero)};
 }
 TURBOQUANT_INLINE void store_bytes(std::uint8_t* p, Bytes a) noexcept { _mm512_storeu_si512(p, a.v); }
 
@@ -155,10 +194,11 @@ struct Nearest {
         }
     }
     TURBOQUANT_INLINE Bytes operator()(const Floats (&y)[4]) const noexcept {
-        const __m512i mixed = _mm512_packus_epi16(words(y[0].v, y[1].v), words(y[2].v, y[3].v));
+        const __m512i low = words(y[0].v, y[1].v), high = words(y[2].v, y[3].v);
+        const __m512i mixed = _mm512_packus_epi16(low, high);
         // The packs work within 128-bit lanes: dword 4·lane + register → dword 4·register + lane.
         const __m512i natural = _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);
-        return {_mm512_permutexvar_epi32(natural, mixed)};
+        return {_mm512_permutexvar_epi32(natural, mixed), {low, high}};
     }
 };
 

@@ -82,3 +82,95 @@ struct CodeLookup {
         }
     }
 };
+
+inline constexpr int kSumGroup = 16;
+
+template <int Count>
+TURBOQUANT_INLINE Row load_bytes(const std::uint8_t* p) noexcept {
+    return {_mm512_maskz_loadu_epi8((__mmask64{1} << Count) - 1, p)};
+}
+TURBOQUANT_INLINE Row load_first(const std::uint8_t* p, int count) noexcept {
+    return {_mm512_maskz_loadu_epi8(~__mmask64{0} >> (64 - count), p)};
+}
+TURBOQUANT_INLINE Sums dot(Sums sums, Row row, Row query) noexcept { return dot(sums, row, Quad{query.v}); }
+
+TURBOQUANT_INLINE __m512i add_interleaved(__m512i a, __m512i b) noexcept {
+    return _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+}
+TURBOQUANT_INLINE __m512i add_quarters(__m512i a, __m512i b) noexcept {
+    return _mm512_add_epi32(_mm512_shuffle_i32x4(a, b, 0x88), _mm512_shuffle_i32x4(a, b, 0xdd));
+}
+TURBOQUANT_INLINE void store_totals(const Sums (&sums)[kSumGroup], std::int32_t* out) noexcept {
+    __m512i fours[4];  // lane i of 128 bits: the i-th quarters of sums 4·k … 4·k + 3
+    TURBOQUANT_UNROLL
+    for (int k = 0; k < 4; ++k) {
+        const __m512i low = add_interleaved(reinterpret_cast<__m512i>(sums[4 * k].v),
+                                            reinterpret_cast<__m512i>(sums[4 * k + 1].v));
+        const __m512i high = add_interleaved(reinterpret_cast<__m512i>(sums[4 * k + 2].v),
+                                             reinterpret_cast<__m512i>(sums[4 * k + 3].v));
+        fours[k] = _mm512_add_epi32(_mm512_unpacklo_epi64(low, high), _mm512_unpackhi_epi64(low, high));
+    }
+    _mm512_storeu_si512(out,
+                        add_quarters(add_quarters(fours[0], fours[1]), add_quarters(fours[2], fours[3])));
+}
+
+// Each quadword takes the Bits bytes that hold its eight codes, vpmultishiftqb brings each to a byte of its own.
+template <int Bits>
+struct RowLookup {
+    __m512i table, bytes, shifts;
+    TURBOQUANT_INLINE explicit RowLookup(const std::int8_t* centroids) noexcept
+        : table(CodeLookup<Bits>(centroids).tables[0]),
+          bytes(_mm512_loadu_si512(kQuadwordUnpack<Bits>.bytes)),
+          shifts(_mm512_loadu_si512(kQuadwordUnpack<Bits>.shifts)) {}
+    TURBOQUANT_INLINE Row operator()(Row packed) const noexcept {
+        const __m512i codes = _mm512_multishift_epi64_epi8(shifts, _mm512_permutexvar_epi8(bytes, packed.v));
+        return {_mm512_permutexvar_epi8(codes, table)};
+    }
+};
+
+// --- Two bytes a centroid, for kernels/rows_wide.inl ----------------------------------------------------------------------
+
+// Rounded to an integer 128·p + r with |r| <= 64: p, and 2r.
+TURBOQUANT_INLINE void split_rounded(std::int8_t* p, std::int8_t* twice_r, Floats a) noexcept {
+    const __m512i value = _mm512_cvtps_epi32(a.v);
+    const __m512i high = _mm512_srai_epi32(_mm512_add_epi32(value, _mm512_set1_epi32(64)), 7);
+    const __m512i rest = _mm512_sub_epi32(value, _mm512_slli_epi32(high, 7));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(high));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(twice_r),
+                     _mm512_cvtsepi32_epi8(_mm512_add_epi32(rest, rest)));
+}
+
+// 64 codes of 5 to 8 bits to the low and the high bytes of their centroids.
+template <int Bits>
+struct WideLookup {
+    static constexpr int kTables = Bits <= 6 ? 1 : 1 << (Bits - 6);
+    __m512i low_tables[kTables], high_tables[kTables], bytes, shifts;
+    TURBOQUANT_INLINE WideLookup(const std::uint8_t* low, const std::uint8_t* high) noexcept
+        : bytes(_mm512_loadu_si512(kQuadwordUnpack<Bits>.bytes)),
+          shifts(_mm512_loadu_si512(kQuadwordUnpack<Bits>.shifts)) {
+        TURBOQUANT_UNROLL
+        for (int t = 0; t < kTables; ++t) {
+            low_tables[t] = _mm512_loadu_si512(low + 64 * t);
+            high_tables[t] = _mm512_loadu_si512(high + 64 * t);
+        }
+    }
+    // Among the first 128 entries, for 8 bits.
+    static TURBOQUANT_INLINE __m512i find(const __m512i (&tables)[kTables], __m512i codes) noexcept {
+        if constexpr (Bits <= 6) return _mm512_permutexvar_epi8(codes, tables[0]);
+        return _mm512_permutex2var_epi8(tables[0], codes, tables[kTables > 1 ? 1 : 0]);
+    }
+    TURBOQUANT_INLINE void operator()(Row packed, Row& low, Row& high) const noexcept {
+        __m512i codes = packed.v;
+        if constexpr (Bits < 8)
+            codes = _mm512_multishift_epi64_epi8(shifts, _mm512_permutexvar_epi8(bytes, codes));
+        low.v = find(low_tables, codes);
+        high.v = find(high_tables, codes);
+        if constexpr (Bits == 8) {
+            const __mmask64 upper = _mm512_movepi8_mask(codes);
+            low.v = _mm512_mask_blend_epi8(upper, low.v,
+                                           _mm512_permutex2var_epi8(low_tables[2], codes, low_tables[3]));
+            high.v = _mm512_mask_blend_epi8(upper, high.v,
+                                            _mm512_permutex2var_epi8(high_tables[2], codes, high_tables[3]));
+        }
+    }
+};

@@ -1,9 +1,12 @@
 // The kernels, each file after those it builds on. Included once per target, after its vector.inl.
 // clang-format off
+#include "turboquant/simd/kernels/hadamard.inl"
 #include "turboquant/simd/kernels/rotation.inl"
 #include "turboquant/simd/kernels/input.inl"
 #include "turboquant/simd/kernels/encode.inl"
 #include "turboquant/simd/kernels/encode_batch.inl"
+#include "turboquant/simd/kernels/scales.inl"
 #include "turboquant/simd/kernels/decode.inl"
+#include "turboquant/simd/kernels/centre.inl"
 #include "turboquant/simd/kernels/attention.inl"
 // clang-format on

@@ -1,18 +1,5 @@
 // Reading records: decoding, scores against queries, and products of codes.
 
-TURBOQUANT_INLINE float load_scale(const std::uint8_t* p, ScaleType type) noexcept {
-    float scale;
-    if (type == ScaleType::float32) {
-        std::memcpy(&scale, p, 4);
-        return scale;
-    }
-    std::uint16_t lanes[16] = {};
-    std::memcpy(lanes, p, 2);
-    float values[kLanes];
-    store(values, type == ScaleType::float16 ? load_float16(lanes) : load_bfloat16(lanes));
-    return values[0];
-}
-
 // The centroids of a record's indices, zeros from dim to the end of its block of 64. Memory may be read up to `end`.
 template <int Bits>
 TURBOQUANT_NOINLINE void load_centroids(const CodecPlan& plan, const std::uint8_t* record,
@@ -83,23 +70,38 @@ TURBOQUANT_INLINE float sketch_ratio(const CodecPlan& plan, const RecordScales& 
                               normalised);
 }
 
-// A record in the rotated domain: the decoded vector is scale·Πᵀu. `u`, `a` and `b` are buffers of padded(dim).
-template <int Bits, bool Sketch>
-TURBOQUANT_NOINLINE float reconstruct(const CodecPlan& plan, const std::uint8_t* record,
-                                      const std::uint8_t* end, float* u, float* a, float* b) noexcept {
+// `count` records (1, or up to vectors_together()) in the rotated domain: the decoded vectors are scales[v]·Πᵀu. The vectors
+// of each of the buffers u, a and b lie padded(dim) apart.
+template <int Bits, bool Sketch, int Dim>
+TURBOQUANT_NOINLINE void reconstruct(const CodecPlan& plan, const std::uint8_t* const* records, int count,
+                                     const std::uint8_t* end, float* u, float* a, float* b,
+                                     float* scales) noexcept {
     const int dim = plan.dim;
-    const RecordScales scales = load_scales(plan, record);
-    if constexpr (Bits > 0) {
-        load_centroids<Bits>(plan, record, end, u);
-        if constexpr (!Sketch) return scales.scale;
+    const std::ptrdiff_t stride = padded(dim);
+    RecordScales stored[kTogether];
+    for (int v = 0; v < count; ++v) {
+        stored[v] = load_scales(plan, records[v]);
+        scales[v] = Bits > 0 ? stored[v].scale : stored[v].sketch_scale;
+        if constexpr (Bits > 0) load_centroids<Bits>(plan, records[v], end, u + v * stride);
+        if constexpr (Sketch) load_signs(plan, records[v], a + v * stride);
     }
-    load_signs(plan, record, a);
-    const float* w = rotate_transpose(*plan.sketch, a, b);
-    const Floats factor = broadcast(sketch_ratio<Bits>(plan, scales));
-    for (int i = 0; i < dim; i += kLanes)
-        store(u + i, Bits > 0 ? fused(load(w + i), factor, load(u + i)) : mul(load(w + i), factor));
-    clear_tail(u, dim);
-    return Bits > 0 ? scales.scale : scales.sketch_scale;
+    if constexpr (Sketch) {
+        const float* w = rotate_all<true, Dim>(*plan.sketch, a, b, count, stride);
+        for (int v = 0; v < count; ++v, w += stride, u += stride) {
+            const Floats factor = broadcast(sketch_ratio<Bits>(plan, stored[v]));
+            for (int i = 0; i < dim; i += kLanes)
+                store(u + i, Bits > 0 ? fused(load(w + i), factor, load(u + i)) : mul(load(w + i), factor));
+            clear_tail(u, dim);
+        }
+    }
+}
+// Of one record; returns its scale.
+template <int Bits, bool Sketch>
+TURBOQUANT_INLINE float reconstruct(const CodecPlan& plan, const std::uint8_t* record,
+                                    const std::uint8_t* end, float* u, float* a, float* b) noexcept {
+    float scale;
+    reconstruct<Bits, Sketch, Dynamic>(plan, &record, 1, end, u, a, b, &scale);
+    return scale;
 }
 
 // --- Vectors that fit the registers ---------------------------------------------------------------------------------------
@@ -186,39 +188,44 @@ TURBOQUANT_NOINLINE void decode_fused(const CodecPlan& plan, const RecordRange& 
 
 // --- Batches --------------------------------------------------------------------------------------------------------------
 
-// Decoded vectors, one column each. Dim: the dimension where it is fixed, so that only its path is compiled.
+// Decoded vectors, one column each. Dim: the dimension where it is fixed and the rotation not dense, so that only its path
+// is compiled. scratch: work_floats(3, d).
 template <int Bits, bool Sketch, int Dim>
 void decode(const CodecPlan& plan, const RecordRange& records, float* out, std::ptrdiff_t out_stride,
             float* scratch) noexcept {
     const int dim = plan.dim;
-    if constexpr (kRegisterPaths) {
-        constexpr int kVectors = kLanes == 16 ? 2 : 1;
-        if constexpr (kLanes == 16 && may_be<Dim>(64))
-            if (plan.fused && dim == 64)
-                return decode_fused<Bits, Sketch, kVectors, 4>(plan, records, out, out_stride);
-        if constexpr (may_be<Dim>(8 * kLanes))
-            if (plan.fused && dim == 8 * kLanes)
-                return decode_fused<Bits, Sketch, kVectors, 8>(plan, records, out, out_stride);
-        if constexpr (may_be<Dim>(16 * kLanes))
-            if (plan.fused && dim == 16 * kLanes)
-                return decode_fused<Bits, Sketch, 1, 16>(plan, records, out, out_stride);
-    }
-    float* const u = scratch;
-    float* const a = u + padded(dim);
-    float* const b = a + padded(dim);
-    const Floats normalised = broadcast(static_cast<float>(1.0 / plan.growth));
-    for (std::ptrdiff_t i = 0; i < records.count; ++i) {
-        const float scale = reconstruct<Bits, Sketch>(plan, records[i], records.end, u, a, b);
-        float* x = u;
-        if constexpr (Bits > 0) x = rotate_transpose(*plan.rotation, u, a);
-        const Floats factor = broadcast(scale);
-        float* to = out + i * out_stride;
-        int j = 0;
-        for (; j + kLanes <= dim; j += kLanes) store(to + j, mul(mul(load(x + j), normalised), factor));
-        if (j < dim) {
-            float rest[kLanes];
-            store(rest, mul(mul(load(x + j), normalised), factor));
-            std::memcpy(to + j, rest, sizeof(float) * static_cast<std::size_t>(dim - j));
+    constexpr int kVectors = kLanes == 16 ? 2 : 1;
+    if constexpr (may_be_fused<Dim>(4) && kLanes == 16)
+        if (Dim != Dynamic || (plan.fused && dim == 4 * kLanes))
+            return decode_fused<Bits, Sketch, kVectors, 4>(plan, records, out, out_stride);
+    if constexpr (may_be_fused<Dim>(8))
+        if (Dim != Dynamic || (plan.fused && dim == 8 * kLanes))
+            return decode_fused<Bits, Sketch, kVectors, 8>(plan, records, out, out_stride);
+    if constexpr (may_be_fused<Dim>(16))
+        if (Dim != Dynamic || (plan.fused && dim == 16 * kLanes))
+            return decode_fused<Bits, Sketch, 1, 16>(plan, records, out, out_stride);
+    if constexpr (!always_fused<Dim>()) {
+        const int together = vectors_together<Dim>(plan);
+        const std::ptrdiff_t stride = padded(dim);
+        float* const u = scratch;
+        float* const a = u + together * stride;
+        float* const b = a + together * stride;
+        const Floats normalised = broadcast(static_cast<float>(1.0 / plan.growth));
+        int count;
+        for (std::ptrdiff_t i = 0; i < records.count; i += count) {
+            count = records.count - i < together ? static_cast<int>(records.count - i) : together;
+            const std::uint8_t* at[kTogether];
+            float scales[kTogether];
+            for (int v = 0; v < count; ++v) at[v] = records[i + v];
+            reconstruct<Bits, Sketch, Dim>(plan, at, count, records.end, u, a, b, scales);
+            const float* x = u;
+            if constexpr (Bits > 0) x = rotate_all<true, Dim>(*plan.rotation, u, a, count, stride);
+            for (int v = 0; v < count; ++v, x += stride) {
+                const Floats factor = broadcast(scales[v]);
+                float* to = out + (i + v) * out_stride;
+                for (int j = 0; j < dim; j += kLanes)
+                    store_first(to + j, mul(mul(load(x + j), normalised), factor), dim - j);
+            }
         }
     }
 }

@@ -49,27 +49,20 @@ TURBOQUANT_INLINE void store_partial(std::uint8_t* out, const std::uint8_t* pack
     if ((bits & 7) != 0) out[bytes - 1] = static_cast<std::uint8_t>(out[bytes - 1] & ((1 << (bits & 7)) - 1));
 }
 
-// Codes of z·steps, packed to `out`; one byte each to `codes` where Keep.
-template <int Bits, bool Keep>
-TURBOQUANT_INLINE void quantize(const CodebookTable& codebook, const float* z, int dim, float steps,
-                                std::uint8_t* out, std::uint8_t* codes) noexcept {
-    constexpr int kBlock = 4 * kLanes;
-    const Nearest<Bits> nearest(codebook);
-    const Floats factor = broadcast(steps);
-    for (int i = 0; i < dim; i += kBlock) {
-        Floats y[4];
-        TURBOQUANT_UNROLL
-        for (int k = 0; k < 4; ++k) y[k] = mul(load(z + i + k * kLanes), factor);
-        const Bytes block = nearest(y);
-        if (Keep) store_bytes(codes + i, block);
-        if (dim - i >= kBlock) {
-            store_packed<Bits>(out + i / 8 * Bits, block);
-        } else {
-            std::uint8_t packed[kBlock];
-            store_packed<Bits>(packed, block);
-            store_partial(out + i / 8 * Bits, packed, (dim - i) * Bits);
-        }
-    }
+// --- Steps of 32 coordinates, or 64, in registers -------------------------------------------------------------------------
+// Vectors in memory and vectors in registers take the same steps. c is zero from coordinate dim on; `rest` counts the
+// coordinates from the step's first to the vector's end.
+
+// Codes of 4 registers times `steps`, packed to `out`.
+template <int Bits>
+TURBOQUANT_INLINE Bytes quantize_step(const Nearest<Bits>& nearest, const Floats (&r)[4], Floats steps,
+                                      std::uint8_t* out) noexcept {
+    Floats y[4];
+    TURBOQUANT_UNROLL
+    for (int k = 0; k < 4; ++k) y[k] = mul(r[k], steps);
+    const Bytes block = nearest(y);
+    store_packed<Bits>(out, block);
+    return block;
 }
 
 // ⟨z, c⟩ and ‖c‖² of the centroids chosen.
@@ -77,69 +70,125 @@ struct CentroidSums {
     float dot, squares;
 };
 template <int Bits>
+TURBOQUANT_INLINE void centroid_step(const Centroids<Bits>& centroids, const Ints (&codes)[kSums],
+                                     const Floats (&r)[kSums], int rest, bool wants_squares,
+                                     Floats (&dots)[kSums], Floats (&squares)[kSums]) noexcept {
+    TURBOQUANT_UNROLL
+    for (int k = 0; k < kSums; ++k) {
+        Floats c = centroids(codes[k]);
+        if (rest < 32) c = keep(c, first_lanes(rest - k * kLanes));
+        dots[k] = fused(r[k], c, dots[k]);
+        if (wants_squares) squares[k] = fused(c, c, squares[k]);
+    }
+}
+
+// r becomes the residual r·unit − c, whose squares are added up.
+template <int Bits>
+TURBOQUANT_INLINE void residual_step(const Centroids<Bits>& centroids, const Ints (&codes)[kSums],
+                                     Floats unit, int rest, Floats (&r)[kSums],
+                                     Floats (&squares)[kSums]) noexcept {
+    TURBOQUANT_UNROLL
+    for (int k = 0; k < kSums; ++k) {
+        Floats c = centroids(codes[k]);
+        if (rest < 32) c = keep(c, first_lanes(rest - k * kLanes));
+        r[k] = fused_sub(r[k], unit, c);
+        squares[k] = fused(r[k], r[k], squares[k]);
+    }
+}
+
+// Sign bits of w (1 where negative); magnitudes are added up.
+TURBOQUANT_INLINE std::uint32_t sign_step(const Floats (&w)[kSums], Floats (&magnitudes)[kSums]) noexcept {
+    std::uint32_t bits = 0;
+    TURBOQUANT_UNROLL
+    for (int k = 0; k < kSums; ++k) {
+        bits |= sign_bits(w[k]) << (k * kLanes);
+        magnitudes[k] = add(magnitudes[k], absolute(w[k]));
+    }
+    return bits;
+}
+
+template <int Registers>
+TURBOQUANT_INLINE void load_step(const float* z, Floats (&r)[Registers]) noexcept {
+    TURBOQUANT_UNROLL
+    for (int k = 0; k < Registers; ++k) r[k] = load(z + k * kLanes);
+}
+TURBOQUANT_INLINE void load_step(const std::uint8_t* codes, Ints (&c)[kSums]) noexcept {
+    TURBOQUANT_UNROLL
+    for (int k = 0; k < kSums; ++k) c[k] = load_codes(codes + k * kLanes);
+}
+TURBOQUANT_INLINE void clear(Floats (&sums)[kSums]) noexcept {
+    TURBOQUANT_UNROLL
+    for (int k = 0; k < kSums; ++k) sums[k] = zero();
+}
+
+// --- Vectors in memory, zero from coordinate dim on ------------------------------------------------------------------------
+
+template <int Bits, bool Keep>
+TURBOQUANT_INLINE void quantize(const CodebookTable& codebook, const float* z, int dim, float steps,
+                                std::uint8_t* out, std::uint8_t* codes) noexcept {
+    constexpr int kBlock = 4 * kLanes;
+    const Nearest<Bits> nearest(codebook);
+    const Floats factor = broadcast(steps);
+    std::uint8_t partial[kBlock];
+    for (int i = 0; i < dim; i += kBlock) {
+        Floats r[4];
+        load_step(z + i, r);
+        std::uint8_t* to = dim - i >= kBlock ? out + i / 8 * Bits : partial;
+        const Bytes block = quantize_step<Bits>(nearest, r, factor, to);
+        if (Keep) store_bytes(codes + i, block);
+    }
+    if (const int rest = dim % kBlock; rest > 0)
+        store_partial(out + (dim - rest) / 8 * Bits, partial, rest * Bits);
+}
+
+template <int Bits>
 TURBOQUANT_INLINE CentroidSums centroid_sums(const CodebookTable& codebook, const float* z, int dim,
                                              const std::uint8_t* codes) noexcept {
     const Centroids<Bits> centroids(codebook.centroids);
     Floats dots[kSums], squares[kSums];
-    TURBOQUANT_UNROLL
-    for (int k = 0; k < kSums; ++k) dots[k] = squares[k] = zero();
+    clear(dots);
+    clear(squares);
     for (int i = 0; i < dim; i += 32) {
-        TURBOQUANT_UNROLL
-        for (int k = 0; k < kSums; ++k) {
-            const int at = i + k * kLanes;
-            Floats c = centroids(load_codes(codes + at));
-            if (dim - at < kLanes) c = keep(c, first_lanes(dim - at));
-            dots[k] = fused(load(z + at), c, dots[k]);
-            squares[k] = fused(c, c, squares[k]);
-        }
+        Floats r[kSums];
+        Ints c[kSums];
+        load_step(z + i, r);
+        load_step(codes + i, c);
+        centroid_step(centroids, c, r, dim - i, true, dots, squares);
     }
     return {reduce(dots), reduce(squares)};
 }
 
-// z becomes the residual z·unit − c, zeros from dim on; returns its squared norm.
 template <int Bits>
 TURBOQUANT_INLINE float residual(const CodebookTable& codebook, float* z, int dim, float unit,
                                  const std::uint8_t* codes) noexcept {
     const Centroids<Bits> centroids(codebook.centroids);
-    const Floats factor = broadcast(unit);
-    Floats sums[kSums];
-    TURBOQUANT_UNROLL
-    for (int k = 0; k < kSums; ++k) sums[k] = zero();
+    Floats squares[kSums];
+    clear(squares);
     for (int i = 0; i < dim; i += 32) {
+        Floats r[kSums];
+        Ints c[kSums];
+        load_step(z + i, r);
+        load_step(codes + i, c);
+        residual_step(centroids, c, broadcast(unit), dim - i, r, squares);
         TURBOQUANT_UNROLL
-        for (int k = 0; k < kSums; ++k) {
-            const int at = i + k * kLanes;
-            Floats c = centroids(load_codes(codes + at));
-            if (dim - at < kLanes) c = keep(c, first_lanes(dim - at));
-            const Floats r = fused_sub(load(z + at), factor, c);
-            store(z + at, r);
-            sums[k] = fused(r, r, sums[k]);
-        }
+        for (int k = 0; k < kSums; ++k) store(z + i + k * kLanes, r[k]);
     }
-    return reduce(sums);
+    return reduce(squares);
 }
 
-// Sign bits of w (1 where negative), packed; returns ‖w‖₁. w is zero from dim on.
-TURBOQUANT_INLINE float pack_signs(const float* w, int dim, std::uint8_t* out) noexcept {
-    Floats sums[kSums];
-    TURBOQUANT_UNROLL
-    for (int k = 0; k < kSums; ++k) sums[k] = zero();
+// Packs sign bits; returns ‖w‖₁.
+TURBOQUANT_NOINLINE inline float pack_signs(const float* w, int dim, std::uint8_t* out) noexcept {
+    Floats magnitudes[kSums];
+    clear(magnitudes);
     for (int i = 0; i < dim; i += 32) {
-        std::uint32_t bits = 0;
-        TURBOQUANT_UNROLL
-        for (int k = 0; k < kSums; ++k) {
-            const Floats value = load(w + i + k * kLanes);
-            bits |= sign_bits(value) << (k * kLanes);
-            sums[k] = add(sums[k], absolute(value));
-        }
+        Floats r[kSums];
+        load_step(w + i, r);
+        const std::uint32_t bits = sign_step(r, magnitudes);
         std::uint8_t packed[4];
         std::memcpy(packed, &bits, 4);
-        if (dim - i >= 32)
-            std::memcpy(out + i / 8, packed, 4);
-        else
-            store_partial(out + i / 8, packed, dim - i);
+        store_partial(out + i / 8, packed, dim - i < 32 ? dim - i : 32);
     }
-    return reduce(sums);
+    return reduce(magnitudes);
 }
 
 // --- From sums to what is stored, in double, the same expressions on every path ---------------------------------------------
@@ -172,59 +221,77 @@ TURBOQUANT_INLINE double sketch_scale(const CodecPlan& plan, double squared, flo
     return squared * plan.sketch->growth / static_cast<double>(absolute_sum) * length;
 }
 
-// --- One vector, any dimension ------------------------------------------------------------------------------------------
+// --- Vectors of any dimension, a few at a time --------------------------------------------------------------------------
 
-// Two buffers, and one byte a coordinate.
-TURBOQUANT_INLINE std::uint8_t* code_scratch(float* scratch, int dim) noexcept {
-    return reinterpret_cast<std::uint8_t*>(scratch + 2 * padded(dim));
+// Indices and scale of the rotated vector z. Where Sketch, z becomes the residual of the unit vector, zero from d on, and
+// `squared` its squared norm. False where the scale overflows. codes: room for d bytes and a block.
+template <int Bits, bool Sketch>
+TURBOQUANT_NOINLINE bool encode_indices(const CodecPlan& plan, const VectorScales& scales, float* z,
+                                        std::uint8_t* out, std::uint8_t* codes, double& squared) noexcept {
+    const CodebookTable& codebook = *plan.codebook;
+    const int dim = plan.dim;
+    CentroidSums sums{0.0f, 0.0f};
+    clear_tail(z, dim);
+    if (!Sketch && plan.scale_rule == 0) {
+        quantize<Bits, false>(codebook, z, dim, scales.steps, out, codes);
+    } else {
+        quantize<Bits, true>(codebook, z, dim, scales.steps, out, codes);
+        if (!Sketch) sums = centroid_sums<Bits>(codebook, z, dim, codes);
+    }
+    if constexpr (Sketch)
+        squared =
+            static_cast<double>(residual<Bits>(codebook, z, dim, static_cast<float>(scales.unit), codes));
+    return store_scale(out + plan.scale_offset(), plan.scale_type, scales.index_scale(plan.scale_rule, sums));
 }
 
-template <int Bits, bool Sketch>
-TURBOQUANT_NOINLINE EncodeResult encode_column(const CodecPlan& plan, const InputColumns& in,
-                                               std::ptrdiff_t column, std::uint8_t* out,
-                                               float* scratch) noexcept {
+// `count` columns (1 or more, up to kTogether) to consecutive records. `encoded` counts those written: fewer where one is
+// not finite, which is an error where it is the first. scratch: work_floats(3, d).
+template <int Bits, bool Sketch, int Dim>
+TURBOQUANT_NOINLINE EncodeResult encode_columns(const CodecPlan& plan, const InputColumns& in,
+                                                std::ptrdiff_t column, int count, std::uint8_t* out,
+                                                float* scratch) noexcept {
     const int dim = plan.dim;
-    float* const a = scratch;
-    float* const b = scratch + padded(dim);
-    const LoadedVector vector = load_column(in, column, dim, a);
-    if (!vector.finite) return {column, EncodeError::not_finite, 0.0};
-    if (!(vector.squared_norm > 0.0f)) {
-        std::memset(out, 0, plan.record_bytes());
-        return {column, EncodeError::none, 0.0};
+    const std::ptrdiff_t stride = padded(dim);
+    const std::size_t record_bytes = plan.record_bytes();
+    float* const buffers[2] = {scratch, scratch + count * stride};
+    auto* const codes = reinterpret_cast<std::uint8_t*>(scratch + 2 * count * stride);
+    float* z = buffers[0];
+    LoadedVector vectors[kTogether];
+    for (int v = 0; v < count; ++v) {
+        vectors[v] = load_column(in, column + v, dim, z + v * stride);
+        if (vectors[v].finite) continue;
+        if (v == 0) return {0, EncodeError::not_finite, 0.0};
+        count = v;
     }
-    const VectorScales scales(plan, vector.squared_norm, vector.exponent);
-    const EncodeResult overflow{column, EncodeError::scale_overflow, scales.norm * scales.power};
-    float* z = a;
-    double squared = scales.squared_norm, length = scales.power;
-    if constexpr (Bits > 0) {
-        const CodebookTable& codebook = *plan.codebook;
-        std::uint8_t* const codes = code_scratch(scratch, dim);
-        z = rotate(*plan.rotation, a, b);
-        clear_tail(z, dim);
-        CentroidSums sums{0.0f, 0.0f};
-        if (!Sketch && plan.scale_rule == 0) {
-            quantize<Bits, false>(codebook, z, dim, scales.steps, out, codes);
-        } else {
-            quantize<Bits, true>(codebook, z, dim, scales.steps, out, codes);
-            if (!Sketch) sums = centroid_sums<Bits>(codebook, z, dim, codes);
-        }
-        if (!store_scale(out + plan.scale_offset(), plan.scale_type,
-                         scales.index_scale(plan.scale_rule, sums)))
-            return overflow;
-        if constexpr (Sketch) {
-            // The residual of the unit vector is sketched.
-            const float unit = static_cast<float>(scales.unit);
-            squared = static_cast<double>(residual<Bits>(codebook, z, dim, unit, codes));
-            length = scales.norm * scales.power;
+    if constexpr (Bits > 0) z = rotate_all<false, Dim>(*plan.rotation, z, buffers[1], count, stride);
+    double squared[kTogether], lengths[kTogether];
+    for (int v = 0; v < count; ++v) {
+        const VectorScales scales(plan, vectors[v].squared_norm, vectors[v].exponent);
+        squared[v] = scales.squared_norm;
+        lengths[v] = Bits > 0 ? scales.norm * scales.power : scales.power;
+        if constexpr (Bits > 0) {
+            std::uint8_t* const record = out + static_cast<std::size_t>(v) * record_bytes;
+            if (vectors[v].squared_norm > 0.0f &&
+                !encode_indices<Bits, Sketch>(plan, scales, z + v * stride, record, codes, squared[v]))
+                return {v, EncodeError::scale_overflow, scales.norm * scales.power};
         }
     }
-    if constexpr (Sketch) {
-        float* const w = rotate(*plan.sketch, z, z == a ? b : a);
-        clear_tail(w, dim);
-        const float absolute_sum = pack_signs(w, dim, out + plan.index_bytes());
-        if (!store_scale(out + plan.sketch_scale_offset(), ScaleType::float32,
-                         sketch_scale(plan, squared, absolute_sum, length)))
-            return overflow;
+    float* w = z;
+    if constexpr (Sketch)
+        w = rotate_all<false, Dim>(*plan.sketch, z, z == buffers[0] ? buffers[1] : buffers[0], count, stride);
+    for (int v = 0; v < count; ++v) {
+        std::uint8_t* const record = out + static_cast<std::size_t>(v) * record_bytes;
+        if (!(vectors[v].squared_norm > 0.0f)) {
+            std::memset(record, 0, record_bytes);
+        } else if constexpr (Sketch) {
+            clear_tail(w + v * stride, dim);
+            const float absolute_sum = pack_signs(w + v * stride, dim, record + plan.index_bytes());
+            if (!store_scale(record + plan.sketch_scale_offset(), ScaleType::float32,
+                             sketch_scale(plan, squared[v], absolute_sum, lengths[v])))
+                return {v, EncodeError::scale_overflow,
+                        std::sqrt(static_cast<double>(vectors[v].squared_norm)) *
+                            std::ldexp(1.0, vectors[v].exponent)};
+        }
     }
-    return {column, EncodeError::none, 0.0};
+    return {count, EncodeError::none, 0.0};
 }

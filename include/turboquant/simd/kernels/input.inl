@@ -2,51 +2,49 @@
 //
 // Squared norms are sums of 32 interleaved partial sums (coordinate j goes to sum j mod 32), reduced in a fixed order.
 
-TURBOQUANT_INLINE Floats load_element(const float* p) noexcept { return load(p); }
-
-// Distinct types for the two 16-bit formats, both kept as their bits.
-struct Float16 {
-    std::uint16_t bits;
-};
-struct Bfloat16 {
-    std::uint16_t bits;
-};
-TURBOQUANT_INLINE Floats load_element(const Float16* p) noexcept { return load_float16(&p->bits); }
-TURBOQUANT_INLINE Floats load_element(const Bfloat16* p) noexcept { return load_bfloat16(&p->bits); }
-
 inline constexpr int kSums = 32 / kLanes;
 
-enum class LoadMode { norm_only, plain, scaled };
-
-// 32 coordinates of it.
-template <LoadMode Mode, class Element>
-TURBOQUANT_INLINE void load_block(const Element* x, Floats first, Floats second, float* z,
-                                  Floats (&sums)[kSums]) noexcept {
-    TURBOQUANT_UNROLL
-    for (int k = 0; k < kSums; ++k) {
-        Floats value = load_element(x + kLanes * k);
-        if constexpr (Mode == LoadMode::scaled) value = mul(mul(value, first), second);
-        if constexpr (Mode != LoadMode::norm_only) store(z + kLanes * k, value);
-        sums[k] = fused(value, value, sums[k]);
-    }
-}
-
-// z = x·first·second (or x; or nothing but the norm), zeros up to the next multiple of 32; returns ‖z‖².
-template <LoadMode Mode, class Element>
-TURBOQUANT_NOINLINE float load_vector(const Element* x, int dim, float first, float second,
-                                      float* z) noexcept {
+// z = x, zeros up to the next multiple of 32; returns ‖x‖². z may be x.
+TURBOQUANT_NOINLINE inline float load_vector(const float* x, int dim, float* z) noexcept {
     Floats sums[kSums];
     TURBOQUANT_UNROLL
     for (int k = 0; k < kSums; ++k) sums[k] = zero();
-    const Floats f1 = broadcast(first), f2 = broadcast(second);
     int i = 0;
-    for (; i + 32 <= dim; i += 32) load_block<Mode>(x + i, f1, f2, z + i, sums);
-    if (i < dim) {
-        Element rest[32] = {};
-        std::memcpy(rest, x + i, sizeof(Element) * static_cast<std::size_t>(dim - i));
-        load_block<Mode>(rest, f1, f2, z + i, sums);
+    for (; i + 32 <= dim; i += 32) {
+        TURBOQUANT_UNROLL
+        for (int k = 0; k < kSums; ++k) {
+            const Floats value = load(x + i + kLanes * k);
+            store(z + i + kLanes * k, value);
+            sums[k] = fused(value, value, sums[k]);
+        }
+    }
+    for (int k = 0; k < kSums && i < dim; ++k) {
+        const Floats value = load_first(x + i + kLanes * k, dim - i - kLanes * k);
+        store(z + i + kLanes * k, value);
+        sums[k] = fused(value, value, sums[k]);
     }
     return reduce(sums);
+}
+
+// The column as floats: where it lies, or converted to `buffer`.
+TURBOQUANT_INLINE Floats load_halves(InputType type, const std::uint16_t* p) noexcept {
+    return type == InputType::float16 ? load_float16(p) : load_bfloat16(p);
+}
+TURBOQUANT_NOINLINE inline void convert_column(InputType type, const std::uint16_t* x, int dim,
+                                               float* buffer) noexcept {
+    int i = 0;
+    for (; i + kLanes <= dim; i += kLanes) store(buffer + i, load_halves(type, x + i));
+    if (i == dim) return;
+    std::uint16_t rest[kLanes] = {};
+    std::memcpy(rest, x + i, 2 * static_cast<std::size_t>(dim - i));
+    store(buffer + i, load_halves(type, rest));
+}
+TURBOQUANT_INLINE const float* column_floats(const InputColumns& in, std::ptrdiff_t column, int dim,
+                                             float* buffer) noexcept {
+    const std::ptrdiff_t at = column * in.stride;
+    if (in.type == InputType::float32) return static_cast<const float*>(in.data) + at;
+    convert_column(in.type, static_cast<const std::uint16_t*>(in.data) + at, dim, buffer);
+    return buffer;
 }
 
 // A vector in a work buffer: z·2^exponent is the input.
@@ -81,38 +79,28 @@ TURBOQUANT_NOINLINE inline LoadedVector scale_extreme_vector(float* z, int dim) 
         for (std::uint32_t rest = largest; rest != 0; rest >>= 1) ++exponent;
     }
     // 2^-exponent may exceed the range of float: two factors.
-    float factors[2];
     const int exponents[2] = {-exponent / 2, -exponent - -exponent / 2};
-    for (int i = 0; i < 2; ++i) {
-        const std::uint32_t bits = static_cast<std::uint32_t>(exponents[i] + 127) << 23;
-        std::memcpy(factors + i, &bits, 4);
+    for (const int part : exponents) {
+        const std::uint32_t bits = static_cast<std::uint32_t>(part + 127) << 23;
+        float factor;
+        std::memcpy(&factor, &bits, 4);
+        for (int i = 0; i < dim; ++i) z[i] *= factor;
     }
-    return {load_vector<LoadMode::scaled>(z, dim, factors[0], factors[1], z), exponent, true};
+    return {load_vector(z, dim, z), exponent, true};
 }
 
 TURBOQUANT_NOINLINE inline LoadedVector load_column(const InputColumns& in, std::ptrdiff_t column, int dim,
                                                     float* z) noexcept {
-    const std::ptrdiff_t at = column * in.stride;
-    constexpr LoadMode kPlain = LoadMode::plain;
-    float squared_norm;
-    if (in.type == InputType::float32)
-        squared_norm = load_vector<kPlain>(static_cast<const float*>(in.data) + at, dim, 1.0f, 1.0f, z);
-    else if (in.type == InputType::float16)
-        squared_norm = load_vector<kPlain>(static_cast<const Float16*>(in.data) + at, dim, 1.0f, 1.0f, z);
-    else
-        squared_norm = load_vector<kPlain>(static_cast<const Bfloat16*>(in.data) + at, dim, 1.0f, 1.0f, z);
+    const float squared_norm = load_vector(column_floats(in, column, dim, z), dim, z);
     if (ordinary_squared_norm(squared_norm)) return {squared_norm, 0, true};
     return scale_extreme_vector(z, dim);
 }
 
 // The first column from `column` on whose squared norm is not ordinary or exceeds `limit`, or count.
-TURBOQUANT_NOINLINE inline std::ptrdiff_t find_extreme_column(const InputColumns& in, std::ptrdiff_t column,
-                                                              int dim, float limit, float* scratch) noexcept {
+inline std::ptrdiff_t find_extreme_column(const InputColumns& in, std::ptrdiff_t column, int dim, float limit,
+                                          float* scratch) noexcept {
     for (; column < in.count; ++column) {
-        const float* x = static_cast<const float*>(in.data) + column * in.stride;
-        const float squared_norm = in.type == InputType::float32
-                                       ? load_vector<LoadMode::norm_only>(x, dim, 1.0f, 1.0f, scratch)
-                                       : load_column(in, column, dim, scratch).squared_norm;
+        const float squared_norm = load_vector(column_floats(in, column, dim, scratch), dim, scratch);
         if (!ordinary_squared_norm(squared_norm) || squared_norm > limit) break;
     }
     return column;
@@ -137,60 +125,90 @@ TURBOQUANT_INLINE float load_registers(const float* x, Floats (&r)[Registers]) n
     return reduce(sums);
 }
 
-// One column of the rotation alone, for d = kLanes·Registers a power of two; false where the norm is not ordinary.
-template <int Registers>
-TURBOQUANT_NOINLINE bool rotate_column_registers(const RotationPlan& plan, bool transpose, const float* x,
-                                                 float* out) noexcept {
-    Floats r[1][Registers];
-    if (!ordinary_squared_norm(load_registers(x, r[0]))) return false;
-    if (transpose)
-        rotate_transpose_registers(plan, r);
-    else
-        rotate_registers(plan, r);
+// Columns of the rotation alone, for d = kLanes·Registers a power of two, as long as their norms are ordinary; returns how
+// many.
+template <int Vectors, int Registers>
+TURBOQUANT_NOINLINE std::ptrdiff_t rotate_columns_registers(const RotationPlan& plan, bool transpose,
+                                                            const float* x, std::ptrdiff_t stride,
+                                                            std::ptrdiff_t count, float* out,
+                                                            std::ptrdiff_t out_stride) noexcept {
     const Floats factor = broadcast(static_cast<float>(1.0 / plan.growth));
-    TURBOQUANT_UNROLL
-    for (int i = 0; i < Registers; ++i) store(out + kLanes * i, mul(r[0][i], factor));
-    return true;
+    std::ptrdiff_t column = 0;
+    for (; column + Vectors <= count; column += Vectors, x += Vectors * stride, out += Vectors * out_stride) {
+        Floats r[Vectors][Registers];
+        TURBOQUANT_UNROLL
+        for (int v = 0; v < Vectors; ++v)
+            if (!ordinary_squared_norm(load_registers(x + v * stride, r[v]))) return column;
+        if (transpose)
+            rotate_transpose_registers(plan, r);
+        else
+            rotate_registers(plan, r);
+        TURBOQUANT_UNROLL
+        for (int v = 0; v < Vectors; ++v) {
+            TURBOQUANT_UNROLL
+            for (int i = 0; i < Registers; ++i)
+                store(out + v * out_stride + kLanes * i, mul(r[v][i], factor));
+        }
+    }
+    return column;
 }
 
-TURBOQUANT_INLINE bool rotate_column_fused(const RotationPlan& plan, bool transpose, const float* x,
-                                           float* out) noexcept {
+TURBOQUANT_INLINE std::ptrdiff_t rotate_columns_fused(const RotationPlan& plan, bool transpose,
+                                                      const InputColumns& in, std::ptrdiff_t column,
+                                                      float* out, std::ptrdiff_t out_stride) noexcept {
     if constexpr (kRegisterPaths) {
-        if (!plan.in_place()) return false;
-        if (plan.dim == 8 * kLanes) return rotate_column_registers<8>(plan, transpose, x, out);
-        if (plan.dim == 16 * kLanes) return rotate_column_registers<16>(plan, transpose, x, out);
+        constexpr int kVectors = kLanes == 16 ? 2 : 1;
+        if (!plan.plain() || in.type != InputType::float32) return 0;
+        const float* x = static_cast<const float*>(in.data) + column * in.stride;
+        const std::ptrdiff_t count = in.count - column;
+        out += column * out_stride;
+        if (plan.dim == 8 * kLanes)
+            return rotate_columns_registers<kVectors, 8>(plan, transpose, x, in.stride, count, out,
+                                                         out_stride);
+        if (plan.dim == 16 * kLanes)
+            return rotate_columns_registers<1, 16>(plan, transpose, x, in.stride, count, out, out_stride);
     }
-    return false;
+    return 0;
+}
+
+// to = z·factor·2^exponent.
+TURBOQUANT_INLINE void store_scaled(const float* z, int dim, double factor, int exponent,
+                                    float* to) noexcept {
+    if (exponent == 0) {
+        const Floats f = broadcast(static_cast<float>(factor));
+        for (int i = 0; i < dim; i += kLanes) store_first(to + i, mul(load(z + i), f), dim - i);
+    } else {
+        // Rounded once, in double, so that results near the ends of float's range come out right.
+        factor = std::ldexp(factor, exponent);
+        for (int i = 0; i < dim; ++i) to[i] = static_cast<float>(static_cast<double>(z[i]) * factor);
+    }
 }
 
 // The rotation alone: out = Πx, or Πᵀx, column by column. Returns the first column that is not finite (its result is
-// NaN), or −1.
+// NaN), or −1. scratch: work_floats(2, d).
 inline std::ptrdiff_t rotate_columns(const RotationPlan& plan, bool transpose, const InputColumns& in,
                                      float* out, std::ptrdiff_t out_stride, float* scratch) noexcept {
-    const int dim = plan.dim;
-    float* const buffers[2] = {scratch, scratch + padded(dim)};
-    const double normalisation = 1.0 / plan.growth;
+    const int dim = plan.dim, together = vectors_together<Dynamic>(plan);
+    const std::ptrdiff_t stride = padded(dim);
+    float* const x = scratch;
+    float* const other = scratch + together * stride;
     std::ptrdiff_t bad = -1;
-    for (std::ptrdiff_t column = 0; column < in.count; ++column) {
-        if (in.type == InputType::float32 &&
-            rotate_column_fused(plan, transpose, static_cast<const float*>(in.data) + column * in.stride,
-                                out + column * out_stride))
-            continue;
-        const LoadedVector vector = load_column(in, column, dim, buffers[0]);
-        if (!vector.finite && bad < 0) bad = column;
-        const float* z =
-            transpose ? rotate_transpose(plan, buffers[0], buffers[1]) : rotate(plan, buffers[0], buffers[1]);
-        float* to = out + column * out_stride;
-        if (vector.exponent == 0) {
-            const Floats factor = broadcast(static_cast<float>(normalisation));
-            int i = 0;
-            for (; i + kLanes <= dim; i += kLanes) store(to + i, mul(load(z + i), factor));
-            for (; i < dim; ++i) to[i] = z[i] * static_cast<float>(normalisation);
-        } else {
-            // Rounded once, in double, so that results near the ends of float's range come out right.
-            const double factor = std::ldexp(normalisation, vector.exponent);
-            for (int i = 0; i < dim; ++i) to[i] = static_cast<float>(static_cast<double>(z[i]) * factor);
+    for (std::ptrdiff_t column = 0; column < in.count;) {
+        column += rotate_columns_fused(plan, transpose, in, column, out, out_stride);
+        const int count = in.count - column < together ? static_cast<int>(in.count - column) : together;
+        if (count == 0) break;
+        int exponents[kTogether];
+        for (int v = 0; v < count; ++v) {
+            const LoadedVector vector = load_column(in, column + v, dim, x + v * stride);
+            if (!vector.finite && bad < 0) bad = column + v;
+            exponents[v] = vector.exponent;
         }
+        const float* z = transpose ? rotate_all<true, Dynamic>(plan, x, other, count, stride)
+                                   : rotate_all<false, Dynamic>(plan, x, other, count, stride);
+        for (int v = 0; v < count; ++v)
+            store_scaled(z + v * stride, dim, 1.0 / plan.growth, exponents[v],
+                         out + (column + v) * out_stride);
+        column += count;
     }
     return bad;
 }

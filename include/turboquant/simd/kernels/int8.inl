@@ -1,3 +1,4 @@
 // The kernels on int8 rows. Included once per target, after its int8.inl.
+#include "turboquant/simd/kernels/rows.inl"
 #include "turboquant/simd/kernels/scan.inl"
 #include "turboquant/simd/kernels/attention_codes.inl"

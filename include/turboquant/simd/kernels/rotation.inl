@@ -1,103 +1,5 @@
-// The rotation, forward and transposed: growth·Πx and growth·Πᵀy. See rotation.hpp for the construction.
-//
-// Every Hadamard transform takes its stages in ascending order (distance 1, 2, 4, …), whatever the width of a vector and
-// however many stages one pass over memory covers; each output is one addition or subtraction of the same two numbers on
-// every target, hence the same bits.
-
-// --- Where a pass reads its registers ---------------------------------------------------------------------------------
-// A register index counts vectors of kLanes floats; kGroup of them make the group of 16 floats that is permuted as one.
-
-inline constexpr int kGroup = 16 / kLanes;
-
-struct LoadPlain {
-    const float* p;
-    TURBOQUANT_INLINE Floats operator()(int i) const noexcept { return load(p + kLanes * i); }
-};
-
-struct LoadFactored {
-    const float* p;
-    const float* factors;
-    TURBOQUANT_INLINE Floats operator()(int i) const noexcept {
-        return mul(load(p + kLanes * i), load(factors + kLanes * i));
-    }
-};
-
-// Starts of a transform: what is loaded, with signs (masks) or from permuted groups of 16 with factors, goes through the
-// stages inside a vector.
-struct LoadSignedLanes {
-    const float* p;
-    const float* signs;
-    TURBOQUANT_INLINE Floats operator()(int i) const noexcept {
-        return hadamard_lanes(flip(load(p + kLanes * i), load(signs + kLanes * i)));
-    }
-};
-
-struct LoadPermutedLanes {
-    const float* p;
-    const float* factors;
-    const std::int32_t* order;
-    TURBOQUANT_INLINE Floats operator()(int i) const noexcept {
-        const float* from = p + order[i / kGroup] + kLanes * (i % kGroup);
-        return hadamard_lanes(mul(load(from), load(factors + kLanes * i)));
-    }
-};
-
-// --- Hadamard transforms over registers ---------------------------------------------------------------------------------
-
-template <int Radix>
-TURBOQUANT_INLINE void butterflies(Floats (&r)[Radix]) noexcept {
-    TURBOQUANT_UNROLL
-    for (int h = 1; h < Radix; h *= 2) {
-        TURBOQUANT_UNROLL
-        for (int i = 0; i < Radix; ++i) {
-            if ((i & h) == 0) {
-                const Floats a = r[i], b = r[i + h];
-                r[i] = add(a, b);
-                r[i + h] = sub(a, b);
-            }
-        }
-    }
-}
-
-// log2(Radix) stages, between registers at distance step, 2·step, …; results go to x.
-template <int Radix, class Load>
-TURBOQUANT_INLINE void butterfly_pass(float* x, int registers, int step, Load from) noexcept {
-    for (int block = 0; block < registers; block += Radix * step) {
-        for (int first = block; first < block + step; ++first) {
-            Floats r[Radix];
-            TURBOQUANT_UNROLL
-            for (int i = 0; i < Radix; ++i) r[i] = from(first + i * step);
-            butterflies<Radix>(r);
-            TURBOQUANT_UNROLL
-            for (int i = 0; i < Radix; ++i) store(x + kLanes * (first + i * step), r[i]);
-        }
-    }
-}
-
-// The stages at distance `step` registers and above, in place; registers / step is a power of 8.
-TURBOQUANT_NOINLINE inline void radix8_passes(float* x, int registers, int step) noexcept {
-    for (; step < registers; step *= 8) butterfly_pass<8>(x, registers, step, LoadPlain{x});
-}
-
-// The stages at distance `step` registers and above among `registers` registers (powers of two), from what `from` reads
-// to x. The first pass takes as many stages as leave a multiple of three.
-template <class Load>
-TURBOQUANT_NOINLINE void hadamard(float* x, int registers, int step, Load from) noexcept {
-    int stages = 0;
-    while (step << stages < registers) ++stages;
-    if (stages == 0) return butterfly_pass<1>(x, registers, step, from);
-    switch (stages % 3) {
-        case 0:
-            butterfly_pass<8>(x, registers, step, from);
-            return radix8_passes(x, registers, 8 * step);
-        case 1:
-            butterfly_pass<2>(x, registers, step, from);
-            return radix8_passes(x, registers, 2 * step);
-        default:
-            butterfly_pass<4>(x, registers, step, from);
-            return radix8_passes(x, registers, 4 * step);
-    }
-}
+// The rotation, forward and transposed: growth·Πx and growth·Πᵀy. See rotation.hpp for the construction, hadamard.inl for
+// the order of operations.
 
 // --- The tilt -------------------------------------------------------------------------------------------------------------
 
@@ -124,38 +26,20 @@ TURBOQUANT_INLINE void tilt(float* x) noexcept {
     for (int k = 0; k < 2 * kGroup; ++k) store(x + kLanes * k, r[k]);
 }
 
-// --- d a power of two: rounds of signs and one Hadamard transform, in place -----------------------------------------------
-
-TURBOQUANT_INLINE void signed_hadamard_forward(const RotationPlan& plan, float* x) noexcept {
-    for (int round = 0; round < plan.rounds; ++round) {
-        if (round > 0) tilt(x);
-        hadamard(x, kGroup * plan.registers, 1, LoadSignedLanes{x, plan.signs + plan.dim * round});
-    }
-}
-
-TURBOQUANT_INLINE void signed_hadamard_transpose(const RotationPlan& plan, float* x) noexcept {
-    for (int round = plan.rounds - 1; round >= 0; --round) {
-        const float* signs = plan.signs + plan.dim * round;
-        hadamard(x, kGroup * plan.registers, 1, LoadSignedLanes{x, plan.signs + plan.dim * plan.rounds});
-        for (int i = 0; i < plan.dim; i += kLanes) store(x + i, flip(load(x + i), load(signs + i)));
-        if (round > 0) tilt(x);
-    }
-}
-
-// --- The same in registers ------------------------------------------------------------------------------------------------
+// --- In registers -----------------------------------------------------------------------------------------------------------
 
 // growth·Πz in registers, for d = kLanes·Registers a power of two; several vectors at once hide the latencies.
 template <int Vectors, int Registers>
 TURBOQUANT_INLINE void rotate_registers(const RotationPlan& plan, Floats (&r)[Vectors][Registers]) noexcept {
     for (int round = 0; round < kSignedRounds; ++round) {  // not unrolled: a third of the code, no slower
-        const float* signs = plan.signs + kLanes * Registers * round;
+        const float* signs = plan.factors + plan.factors_per_round() * round;
         TURBOQUANT_UNROLL
         for (int v = 0; v < Vectors; ++v) {
             if (round > 0) tilt_registers(r[v]);
             TURBOQUANT_UNROLL
-            for (int i = 0; i < Registers; ++i)
-                r[v][i] = hadamard_lanes(flip(r[v][i], load(signs + kLanes * i)));
+            for (int i = 0; i < Registers; ++i) r[v][i] = flip_sign(r[v][i], load(signs + kLanes * i));
         }
+        hadamard_lanes(r);
         TURBOQUANT_UNROLL
         for (int v = 0; v < Vectors; ++v) butterflies<Registers>(r[v]);
     }
@@ -166,23 +50,19 @@ template <int Vectors, int Registers>
 TURBOQUANT_INLINE void rotate_transpose_registers(const RotationPlan& plan,
                                                   Floats (&r)[Vectors][Registers]) noexcept {
     for (int round = kSignedRounds - 1; round >= 0; --round) {
-        const float* signs = plan.signs + kLanes * Registers * round;
-        TURBOQUANT_UNROLL
-        for (int v = 0; v < Vectors; ++v) {
-            TURBOQUANT_UNROLL
-            for (int i = 0; i < Registers; ++i) r[v][i] = hadamard_lanes(r[v][i]);
-        }
+        const float* signs = plan.factors + plan.factors_per_round() * round;
+        hadamard_lanes(r);
         TURBOQUANT_UNROLL
         for (int v = 0; v < Vectors; ++v) {
             butterflies<Registers>(r[v]);
             TURBOQUANT_UNROLL
-            for (int i = 0; i < Registers; ++i) r[v][i] = flip(r[v][i], load(signs + kLanes * i));
+            for (int i = 0; i < Registers; ++i) r[v][i] = flip_sign(r[v][i], load(signs + kLanes * i));
             if (round > 0) tilt_registers(r[v]);
         }
     }
 }
 
-// --- Other d: windows -----------------------------------------------------------------------------------------------------
+// --- In memory --------------------------------------------------------------------------------------------------------------
 
 // What the coordinates that a round passes over are multiplied by, to keep pace with its unnormalised transform: √(16P).
 TURBOQUANT_INLINE float window_growth(int window) noexcept {
@@ -192,14 +72,15 @@ TURBOQUANT_INLINE float window_growth(int window) noexcept {
 }
 
 // One round's tables: the factors of the first window and of the registers outside it (signs, times √P outside), those
-// of the second window (1 before it, signs/√P in it), where each register comes from, and what the tail is exchanged with.
-struct WindowRound {
+// of the second window (1 before it, signs/√P in it; all 1 where there is none), where each register comes from, and what
+// the tail is exchanged with.
+struct Round {
     const float* first;
     const float* second;
     const std::int32_t* order;
     int exchanged;
-    TURBOQUANT_INLINE WindowRound(const RotationPlan& plan, int round) noexcept
-        : first(plan.signs + static_cast<std::ptrdiff_t>(round) * plan.factors_per_round()),
+    TURBOQUANT_INLINE Round(const RotationPlan& plan, int round) noexcept
+        : first(plan.factors + static_cast<std::ptrdiff_t>(round) * plan.factors_per_round()),
           second(first + 16 * plan.registers),
           order(plan.order + static_cast<std::ptrdiff_t>(round) * (plan.registers + 1)),
           exchanged(order[plan.registers]) {}
@@ -217,7 +98,7 @@ TURBOQUANT_INLINE Floats first_lanes(int count) noexcept {
 
 // What joins the coordinates that a round passes over to the rest: between rounds the tilt, and an exchange of the tail
 // with the start of a register. Its own inverse, taken in the other order.
-TURBOQUANT_INLINE void exchange_tail(const RotationPlan& plan, const WindowRound& round, float* x) noexcept {
+TURBOQUANT_INLINE void exchange_tail(const RotationPlan& plan, const Round& round, float* x) noexcept {
     float* other = x + round.exchanged;
     float* tail = x + 16 * plan.registers;
     for (int k = 0; k < plan.tail(); k += kLanes) {
@@ -234,44 +115,109 @@ TURBOQUANT_INLINE void pass_tail(const RotationPlan& plan, const float* src, flo
     for (int k = 0; k < plan.tail(); k += kLanes) store(dst + end + k, mul(load(src + end + k), growth));
 }
 
-TURBOQUANT_INLINE void window_round_forward(const RotationPlan& plan, int index, float* src,
-                                            float* dst) noexcept {
-    const int n = plan.registers, window = plan.window;
-    const WindowRound round(plan, index);
-    if (index > 0) {
-        tilt(src);
-        exchange_tail(plan, round, src);
+// Both windows of `Vectors` vectors, `stride` floats apart. Window: P where it is known to be so small that a window of all
+// the vectors fits the registers, else 0.
+template <int Window, bool Transpose, int Vectors>
+TURBOQUANT_INLINE void windows(const RotationPlan& plan, const Round& round, float* src, float* dst,
+                               std::ptrdiff_t stride) noexcept {
+    const int window = Window > 0 ? Window : plan.window, outside = plan.registers - window;
+    const std::ptrdiff_t registers = kGroup * window;
+    float* last = (Transpose ? src : dst) + 16 * outside;
+    const float* in = round.second + 16 * outside;
+    Ends ends = Transpose
+                    ? Ends{src, plan.identity(), round.second, src, dst, round.order, round.first, stride}
+                    : Ends{src, round.order, round.first, dst, dst, plan.identity(), round.first, stride};
+    if constexpr (Window > 0) {
+        if (Transpose && outside > 0) inner_pass<Window, false, Vectors>(last, in, registers, kGroup, stride);
+        first_pass<kGroup * Window, Transpose, Vectors>(ends, registers);
+    } else {
+        if (Transpose && outside > 0) transform_groups<false>(last, in, registers);
+        transform<Transpose>(ends, registers);
     }
-    hadamard(dst, kGroup * window, 1, LoadPermutedLanes{src, round.first, round.order});
-    if (window < n) {
-        butterfly_pass<kGroup>(dst + 16 * window, kGroup * (n - window), 1,
-                               LoadPermutedLanes{src, round.first + 16 * window, round.order + window});
-        float* last = dst + 16 * (n - window);
-        hadamard(last, kGroup * window, kGroup, LoadFactored{last, round.second + 16 * (n - window)});
-    }
-    pass_tail(plan, src, dst);
+    if (outside == 0) return;
+    ends.gather += window, ends.scatter += window;
+    ends.in += 16 * window, ends.out += 16 * window, ends.x += 16 * window;
+    first_pass<kGroup, Transpose, Vectors>(ends, kGroup * outside);
+    if constexpr (!Transpose && Window > 0)
+        inner_pass<Window, true, Vectors>(last, in, registers, kGroup, stride);
+    if constexpr (!Transpose && Window == 0) transform_groups<true>(last, in, registers);
 }
 
-TURBOQUANT_INLINE void window_round_transpose(const RotationPlan& plan, int index, float* src,
-                                              float* dst) noexcept {
-    const int n = plan.registers, window = plan.window;
-    const WindowRound round(plan, index);
-    if (window < n) {
-        float* last = src + 16 * (n - window);
-        hadamard(last, kGroup * window, kGroup, LoadPlain{last});
+// windows() of n = N groups of one register each, in registers.
+template <int N, bool Transpose, int Vectors>
+TURBOQUANT_INLINE void register_windows(const Round& round, const float* src, float* dst,
+                                        std::ptrdiff_t stride) noexcept {
+    constexpr int kWindow = window_of(N), kOutside = N - kWindow;
+    Floats r[Vectors][N];
+    TURBOQUANT_UNROLL
+    for (int i = 0; i < N; ++i) {
+        const float* from = Transpose ? src + 16 * i : src + round.order[i];
+        TURBOQUANT_UNROLL
+        for (int v = 0; v < Vectors; ++v) r[v][i] = load(from + v * stride);
     }
-    hadamard(src, kGroup * window, 1, LoadPermutedLanes{src, round.second, plan.identity()});
-    if (window < n)
-        butterfly_pass<kGroup>(src + 16 * window, kGroup * (n - window), 1,
-                               LoadPermutedLanes{src, round.second + 16 * window, plan.identity() + window});
-    for (int i = 0; i < n; ++i)
-        for (int k = 0; k < 16; k += kLanes)
-            store(dst + round.order[i] + k, mul(load(src + 16 * i + k), load(round.first + 16 * i + k)));
-    pass_tail(plan, src, dst);
-    if (index > 0) {
-        exchange_tail(plan, round, dst);
-        tilt(dst);
+    const auto multiply = [&](const float* factors, int first) {
+        TURBOQUANT_UNROLL
+        for (int i = first; i < N; ++i) {
+            const Floats factor = load(factors + 16 * i);
+            TURBOQUANT_UNROLL
+            for (int v = 0; v < Vectors; ++v) r[v][i] = mul(r[v][i], factor);
+        }
+    };
+    if constexpr (Transpose) {
+        TURBOQUANT_UNROLL
+        for (int v = 0; v < Vectors; ++v) butterflies<kWindow, kOutside>(r[v]);
+        multiply(round.second, kOutside);
+    } else {
+        multiply(round.first, 0);
     }
+    hadamard_lanes(r);
+    TURBOQUANT_UNROLL
+    for (int v = 0; v < Vectors; ++v) butterflies<kWindow>(r[v]);
+    if constexpr (Transpose) {
+        multiply(round.first, 0);
+    } else {
+        multiply(round.second, kOutside);
+        TURBOQUANT_UNROLL
+        for (int v = 0; v < Vectors; ++v) butterflies<kWindow, kOutside>(r[v]);
+    }
+    TURBOQUANT_UNROLL
+    for (int i = 0; i < N; ++i) {
+        float* to = Transpose ? dst + round.order[i] : dst + 16 * i;
+        TURBOQUANT_UNROLL
+        for (int v = 0; v < Vectors; ++v) store(to + v * stride, r[v][i]);
+    }
+}
+
+// growth·Πx, or growth·Πᵀx, of vectors at x; `other` is as large. Returns the one that holds the results. Groups: n where
+// all n are to be in registers, −P where a window is, else 0.
+template <int Groups, bool Transpose, int Vectors>
+TURBOQUANT_NOINLINE float* rotate_structured(const RotationPlan& plan, float* x, float* other,
+                                             std::ptrdiff_t stride) noexcept {
+    for (int i = 0; i < plan.rounds; ++i) {
+        const int index = Transpose ? plan.rounds - 1 - i : i;
+        const Round round(plan, index);
+        if (!Transpose && index > 0) {
+            for (int v = 0; v < Vectors; ++v) {
+                tilt(x + v * stride);
+                exchange_tail(plan, round, x + v * stride);
+            }
+        }
+        if constexpr (Groups > 0)
+            register_windows<Groups, Transpose, Vectors>(round, x, other, stride);
+        else
+            windows<-Groups, Transpose, Vectors>(plan, round, x, other, stride);
+        for (int v = 0; v < Vectors; ++v) {
+            pass_tail(plan, x + v * stride, other + v * stride);
+            if (Transpose && index > 0) {
+                exchange_tail(plan, round, other + v * stride);
+                tilt(other + v * stride);
+            }
+        }
+        float* result = other;
+        other = x;
+        x = result;
+    }
+    return x;
 }
 
 // --- The dense rotation ---------------------------------------------------------------------------------------------------
@@ -295,41 +241,80 @@ TURBOQUANT_NOINLINE inline void dense_product(const float* columns, int dim, con
 
 // --- Any rotation ---------------------------------------------------------------------------------------------------------
 
-// growth·Πx. x and `other` are buffers of padded(dim) floats, both overwritten; returns the one that holds the result.
-TURBOQUANT_NOINLINE inline float* rotate(const RotationPlan& plan, float* x, float* other) noexcept {
-    if (plan.matrix != nullptr) {
-        dense_product(plan.matrix, plan.dim, x, other);
-        return other;
-    }
-    if (plan.order == nullptr) {
-        signed_hadamard_forward(plan, x);
-        return x;
-    }
-    for (int round = 0; round < plan.rounds; ++round) {
-        window_round_forward(plan, round, x, other);
-        float* result = other;
-        other = x;
-        x = result;
-    }
-    return x;
+// How many vectors are rotated together: one alone waits for each operation to end before the next begins. Where the
+// compiler knows n < 16 groups of one register each, as many as the registers hold entirely; else as many as they hold
+// first windows of, P groups each. 1 where that is no more.
+template <int Dim>
+constexpr bool in_registers() noexcept {
+    return kGroup == 1 && kRegisterPaths && Dim >= 48 && Dim < 256 && !power_of_two(Dim / 16);
+}
+constexpr int vectors_of_groups(int n) noexcept { return n == 3 ? 4 : n <= 7 ? 3 : 2; }
+constexpr int vectors_of_window(int window) noexcept {
+    const int vectors = kFirstRadix / (kGroup * window);
+    return vectors < 1 ? 1 : vectors > kTogether ? kTogether : vectors;
+}
+template <int Dim>
+TURBOQUANT_INLINE int vectors_together(const RotationPlan& plan) noexcept {
+    if constexpr (in_registers<Dim>()) return vectors_of_groups(Dim / 16);
+    return plan.matrix != nullptr || plan.plain() ? 1 : vectors_of_window(plan.window);
+}
+template <int Dim>
+TURBOQUANT_INLINE int vectors_together(const CodecPlan& plan) noexcept {
+    const int first = plan.rotation != nullptr ? vectors_together<Dim>(*plan.rotation) : kTogether;
+    const int second = plan.sketch != nullptr ? vectors_together<Dim>(*plan.sketch) : kTogether;
+    return first < second ? first : second;
 }
 
-// growth·Πᵀx, likewise.
-TURBOQUANT_NOINLINE inline float* rotate_transpose(const RotationPlan& plan, float* x,
-                                                   float* other) noexcept {
-    if (plan.matrix != nullptr) {
-        dense_product(plan.transpose, plan.dim, x, other);
-        return other;
+// Whether a quantizer of template argument Dim may stay in, or always stays in, so many registers a vector.
+template <int Dim>
+constexpr bool may_be_fused(int registers) noexcept {
+    return kRegisterPaths && (Dim == Dynamic || Dim == registers * kLanes);
+}
+template <int Dim>
+constexpr bool always_fused() noexcept {
+    return kRegisterPaths && (Dim == 8 * kLanes || Dim == 16 * kLanes || (kLanes == 16 && Dim == 4 * kLanes));
+}
+
+// growth·Πx, or growth·Πᵀx, of `count` vectors (1 or vectors_together()) at x, `stride` floats apart, each padded(dim) long;
+// `other` is as large, and both are overwritten. Returns the one that holds the results. Dim: the dimension where it is
+// fixed and the rotation not dense, so that only its path is compiled.
+template <bool Transpose, int Dim>
+TURBOQUANT_NOINLINE float* rotate(const RotationPlan& plan, float* x, float* other, int count,
+                                  std::ptrdiff_t stride) noexcept {
+    if constexpr (may_be_dense<Dim>()) {
+        if (plan.matrix != nullptr) {
+            dense_product(Transpose ? plan.transpose : plan.matrix, plan.dim, x, other);
+            return other;
+        }
     }
-    if (plan.order == nullptr) {
-        signed_hadamard_transpose(plan, x);
-        return x;
+    if constexpr (in_registers<Dim>()) {
+        constexpr int kGroups = Dim / 16;
+        return count > 1
+                   ? rotate_structured<kGroups, Transpose, vectors_of_groups(kGroups)>(plan, x, other, stride)
+                   : rotate_structured<kGroups, Transpose, 1>(plan, x, other, stride);
+    } else {
+        if constexpr (may_have_window<Dim>(2) && vectors_of_window(2) > 1)
+            if (count > 1 && plan.window == 2)
+                return rotate_structured<-2, Transpose, vectors_of_window(2)>(plan, x, other, stride);
+        if constexpr (may_have_window<Dim>(4) && vectors_of_window(4) > 1)
+            if (count > 1 && plan.window == 4)
+                return rotate_structured<-4, Transpose, vectors_of_window(4)>(plan, x, other, stride);
+        if constexpr (may_have_window<Dim>(8) && vectors_of_window(8) > 1)
+            if (count > 1 && plan.window == 8)
+                return rotate_structured<-8, Transpose, vectors_of_window(8)>(plan, x, other, stride);
+        (void)count;
+        return rotate_structured<0, Transpose, 1>(plan, x, other, stride);
     }
-    for (int round = plan.rounds - 1; round >= 0; --round) {
-        window_round_transpose(plan, round, x, other);
-        float* result = other;
-        other = x;
-        x = result;
-    }
-    return x;
+}
+
+// The same of any count.
+template <bool Transpose, int Dim>
+TURBOQUANT_INLINE float* rotate_all(const RotationPlan& plan, float* x, float* other, int count,
+                                    std::ptrdiff_t stride) noexcept {
+    if (count == 1 || count == vectors_together<Dim>(plan))
+        return rotate<Transpose, Dim>(plan, x, other, count, stride);
+    float* result = x;
+    for (int v = count - 1; v >= 0; --v)
+        result = rotate<Transpose, Dim>(plan, x + v * stride, other + v * stride, 1, stride);
+    return result;
 }

@@ -16,7 +16,7 @@ TURBOQUANT_INLINE Floats exp2_nonpositive(Floats x) noexcept {
     p = multiply_add(p, f, broadcast(2.4022107e-1f));
     p = multiply_add(p, f, broadcast(6.9314718e-1f));
     p = multiply_add(p, f, broadcast(1.0f));
-    return power_of_two(p, t);
+    return two_to_the(p, t);
 }
 
 TURBOQUANT_INLINE float exp2_scalar(float x) noexcept {

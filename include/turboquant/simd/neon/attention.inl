@@ -3,7 +3,7 @@
 TURBOQUANT_INLINE Floats maximum(Floats a, Floats b) noexcept { return {vmaxq_f32(a.v, b.v)}; }
 TURBOQUANT_INLINE float largest(Floats a) noexcept { return vmaxvq_f32(a.v); }
 TURBOQUANT_INLINE Floats quotient(Floats a, Floats b) noexcept { return {vdivq_f32(a.v, b.v)}; }
-TURBOQUANT_INLINE Floats power_of_two(Floats p, Floats t) noexcept {
+TURBOQUANT_INLINE Floats two_to_the(Floats p, Floats t) noexcept {
     return {vreinterpretq_f32_u32(
         vaddq_u32(vreinterpretq_u32_f32(p.v), vshlq_n_u32(vreinterpretq_u32_f32(t.v), 23)))};
 }

@@ -3,6 +3,8 @@
 
 inline constexpr int kLanes = 4;
 inline constexpr bool kRegisterPaths = false;
+inline constexpr int kFirstRadix = 8;
+inline constexpr int kRadix = 4;
 
 struct Floats {
     float32x4_t v;
@@ -16,6 +18,16 @@ struct Bytes {
 
 TURBOQUANT_INLINE Floats load(const float* p) noexcept { return {vld1q_f32(p)}; }
 TURBOQUANT_INLINE void store(float* p, Floats a) noexcept { vst1q_f32(p, a.v); }
+TURBOQUANT_INLINE Floats load_first(const float* p, int count) noexcept {
+    float lanes[kLanes] = {};
+    for (int i = 0; i < kLanes && i < count; ++i) lanes[i] = p[i];
+    return load(lanes);
+}
+TURBOQUANT_INLINE void store_first(float* p, Floats a, int count) noexcept {
+    float lanes[kLanes];
+    store(lanes, a);
+    for (int i = 0; i < kLanes && i < count; ++i) p[i] = lanes[i];
+}
 TURBOQUANT_INLINE Floats broadcast(float x) noexcept { return {vdupq_n_f32(x)}; }
 TURBOQUANT_INLINE Floats zero() noexcept { return broadcast(0.0f); }
 TURBOQUANT_INLINE Floats add(Floats a, Floats b) noexcept { return {vaddq_f32(a.v, b.v)}; }
@@ -35,6 +47,10 @@ TURBOQUANT_INLINE Floats fused_sub(Floats a, Floats b, Floats c) noexcept {
 TURBOQUANT_INLINE Floats flip(Floats a, Floats mask) noexcept {
     return {vreinterpretq_f32_u32(veorq_u32(vreinterpretq_u32_f32(a.v), vreinterpretq_u32_f32(mask.v)))};
 }
+TURBOQUANT_INLINE Floats flip_sign(Floats a, Floats b) noexcept {
+    return {vreinterpretq_f32_u32(veorq_u32(
+        vreinterpretq_u32_f32(a.v), vandq_u32(vreinterpretq_u32_f32(b.v), vdupq_n_u32(0x80000000u))))};
+}
 TURBOQUANT_INLINE Floats keep(Floats a, Floats mask) noexcept {
     return {vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(a.v), vreinterpretq_u32_f32(mask.v)))};
 }
@@ -47,13 +63,16 @@ TURBOQUANT_INLINE Floats load_bfloat16(const std::uint16_t* p) noexcept {
     return {vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p), 16))};
 }
 
-TURBOQUANT_INLINE Floats hadamard_lanes(Floats a) noexcept {
+template <int Vectors, int Registers>
+TURBOQUANT_INLINE void hadamard_lanes(Floats (&r)[Vectors][Registers]) noexcept {
     const float32x4_t s1 = {1, -1, 1, -1};
     const float32x4_t s2 = {1, 1, -1, -1};
-    float32x4_t v = a.v;
-    v = vfmaq_f32(vrev64q_f32(v), v, s1);
-    v = vfmaq_f32(vextq_f32(v, v, 2), v, s2);
-    return {v};
+    TURBOQUANT_UNROLL
+    for (int i = 0; i < Vectors * Registers; ++i) {
+        float32x4_t& v = r[i / Registers][i % Registers].v;
+        v = vfmaq_f32(vrev64q_f32(v), v, s1);
+        v = vfmaq_f32(vextq_f32(v, v, 2), v, s2);
+    }
 }
 
 TURBOQUANT_INLINE float reduce(const Floats (&sums)[32 / kLanes]) noexcept {
@@ -80,6 +99,11 @@ TURBOQUANT_INLINE Ints load_codes(const std::uint8_t* p) noexcept {
     return {vmovl_u16(vget_low_u16(vmovl_u8(vcreate_u8(word))))};
 }
 TURBOQUANT_INLINE void store_bytes(std::uint8_t* p, Bytes a) noexcept { vst1q_u8(p, a.v); }
+TURBOQUANT_INLINE Ints codes_of(const Bytes& a, int k) noexcept {
+    std::uint8_t bytes[4 * kLanes];
+    store_bytes(bytes, a);
+    return load_codes(bytes + k * kLanes);
+}
 
 // A table of 16·Registers bytes. Kept as the tuples that the look-up instructions take, or g++ would move the registers
 // into place before each.

@@ -9,7 +9,7 @@
 //   SignedLookup        CodeLookup without kOffset
 //   dot_weights         sums + the dot products of 16 times 4 signed centroids with a quad of weights, exactly
 //   add_upper_plane     lower + 2^kWeightBits·upper
-//   power_of_two        p·2^n, where t = 1.5·2^23 + n in float and p·2^n is an ordinary number
+//   two_to_the        p·2^n, where t = 1.5·2^23 + n in float and p·2^n is an ordinary number
 
 TURBOQUANT_INLINE Floats maximum(Floats a, Floats b) noexcept {
     for (int i = 0; i < kLanes; ++i) a.v[i] = a.v[i] > b.v[i] ? a.v[i] : b.v[i];
@@ -24,7 +24,7 @@ TURBOQUANT_INLINE Floats quotient(Floats a, Floats b) noexcept {
     for (int i = 0; i < kLanes; ++i) a.v[i] /= b.v[i];
     return a;
 }
-TURBOQUANT_INLINE Floats power_of_two(Floats p, Floats t) noexcept {
+TURBOQUANT_INLINE Floats two_to_the(Floats p, Floats t) noexcept {
     for (int i = 0; i < kLanes; ++i) p.v[i] = float_of(bits_of(p.v[i]) + (bits_of(t.v[i]) << 23));
     return p;
 }

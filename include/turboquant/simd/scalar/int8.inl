@@ -12,6 +12,11 @@
 //   add_sums, store_sums
 //   CodeLookup<Bits>         quad j's centroids from a step's rows: get<j>
 //   to_floats                kLanes int32, less an offset, as floats
+//   RowLookup<Bits>          64 centroids from 8·Bits bytes of a packed record: for rows that are 64 coordinates of one vector
+//   load_bytes<Count>, load_first   a row of which Count bytes, or a number below 64, come from memory and the rest is zero
+//   dot with a row           sums + the dot products of 16 times 4 bytes with as many of a query
+//   kSumGroup, store_totals  so many sums, each to the sum of its 16
+//   store_rounded            kLanes floats to int8, rounded to nearest
 //   reached                  one bit a lane: a >= b
 
 inline constexpr int kOffset = 0;
@@ -37,7 +42,7 @@ TURBOQUANT_INLINE Row load_narrow(const std::uint8_t* row, int slot, int width) 
     Row wide{};
     for (int i = 0; i < 16; ++i) {
         if (width >= 2) std::memcpy(wide.v + 4 * i, row + 2 * (slot + i), 2);
-        if (width & 1) wide.v[4 * i + width - 1] = row[(width == 3 ? 2 * kScanBlock : 0) + slot + i];
+        if (width & 1) wide.v[4 * i + (width == 3 ? 2 : 0)] = row[(width == 3 ? 2 * kScanBlock : 0) + slot + i];
     }
     return wide;
 }
@@ -90,4 +95,45 @@ TURBOQUANT_INLINE std::uint32_t reached(Floats a, Floats b) noexcept {
     std::uint32_t bits = 0;
     for (int i = 0; i < kLanes; ++i) bits |= (a.v[i] >= b.v[i] ? 1u : 0u) << i;
     return bits;
+}
+
+inline constexpr int kSumGroup = 4;
+
+template <int Count>
+TURBOQUANT_INLINE Row load_bytes(const std::uint8_t* p) noexcept {
+    Row row{};
+    std::memcpy(row.v, p, Count);
+    return row;
+}
+TURBOQUANT_INLINE Row load_first(const std::uint8_t* p, int count) noexcept {
+    Row row{};
+    std::memcpy(row.v, p, static_cast<std::size_t>(count));
+    return row;
+}
+TURBOQUANT_INLINE Sums dot(Sums sums, const Row& row, const Row& query) noexcept {
+    for (int i = 0; i < 64; ++i)
+        sums.v[i / 4] += static_cast<std::int8_t>(row.v[i]) * static_cast<std::int8_t>(query.v[i]);
+    return sums;
+}
+TURBOQUANT_INLINE void store_totals(const Sums (&sums)[kSumGroup], std::int32_t* out) noexcept {
+    for (int i = 0; i < kSumGroup; ++i) {
+        out[i] = 0;
+        for (int value : sums[i].v) out[i] += value;
+    }
+}
+
+template <int Bits>
+struct RowLookup {
+    const std::int8_t* table;
+    TURBOQUANT_INLINE explicit RowLookup(const std::int8_t* centroids) noexcept : table(centroids) {}
+    TURBOQUANT_INLINE Row operator()(const Row& packed) const noexcept {
+        Row found;
+        for (int i = 0; i < 64; ++i)
+            found.v[i] = static_cast<std::uint8_t>(table[unpack_code(packed.v, Bits, i)]);
+        return found;
+    }
+};
+
+TURBOQUANT_INLINE void store_rounded(std::int8_t* p, Floats a) noexcept {
+    for (int i = 0; i < kLanes; ++i) p[i] = static_cast<std::int8_t>(round_to_int16(a.v[i]));
 }

@@ -11,7 +11,7 @@
 //   hadamard_lanes      the butterflies (a, b) → (a+b, a−b) at distance 1, 2, … kLanes/2, in that order
 //   reduce              32 partial sums to one: lane l + lane l+16, then l + l+8, … l + l+1
 //   sign_bits, sign_masks   the lanes' sign bits as an integer, and −0.0 where the integer has a bit
-//   load_codes          kLanes bytes, each to a 32-bit lane
+//   load_codes, codes_of    kLanes bytes, or those of register k of Nearest's four, each to a 32-bit lane
 //   Centroids<Bits>     code → centroid
 //   Nearest<Bits>       4 vectors, in the codebook's integer steps, → 4·kLanes codes (definition: codebook_table.hpp)
 //   store_packed<Bits>  4·kLanes codes to kLanes·Bits/2 bytes
@@ -19,6 +19,8 @@
 
 inline constexpr int kLanes = 4;
 inline constexpr bool kRegisterPaths = false;
+inline constexpr int kFirstRadix = 4;
+inline constexpr int kRadix = 2;
 
 #if defined(__GNUC__) || defined(__clang__)
 using Lanes = float __attribute__((__vector_size__(16)));
@@ -71,6 +73,16 @@ TURBOQUANT_INLINE Floats load(const float* p) noexcept {
     return a;
 }
 TURBOQUANT_INLINE void store(float* p, Floats a) noexcept { std::memcpy(p, &a, sizeof a); }
+TURBOQUANT_INLINE Floats load_first(const float* p, int count) noexcept {
+    float lanes[kLanes] = {};
+    for (int i = 0; i < kLanes && i < count; ++i) lanes[i] = p[i];
+    return load(lanes);
+}
+TURBOQUANT_INLINE void store_first(float* p, Floats a, int count) noexcept {
+    float lanes[kLanes];
+    store(lanes, a);
+    for (int i = 0; i < kLanes && i < count; ++i) p[i] = lanes[i];
+}
 TURBOQUANT_INLINE Floats broadcast(float x) noexcept { return {Lanes{x, x, x, x}}; }
 TURBOQUANT_INLINE Floats zero() noexcept { return broadcast(0.0f); }
 TURBOQUANT_INLINE Floats add(Floats a, Floats b) noexcept { return {a.v + b.v}; }
@@ -109,6 +121,10 @@ TURBOQUANT_INLINE Floats flip(Floats a, Floats mask) noexcept {
     for (int i = 0; i < kLanes; ++i) a.v[i] = float_of(bits_of(a.v[i]) ^ bits_of(mask.v[i]));
     return a;
 }
+TURBOQUANT_INLINE Floats flip_sign(Floats a, Floats b) noexcept {
+    for (int i = 0; i < kLanes; ++i) a.v[i] = float_of(bits_of(a.v[i]) ^ (bits_of(b.v[i]) & 0x80000000u));
+    return a;
+}
 TURBOQUANT_INLINE Floats keep(Floats a, Floats mask) noexcept {
     for (int i = 0; i < kLanes; ++i) a.v[i] = float_of(bits_of(a.v[i]) & bits_of(mask.v[i]));
     return a;
@@ -135,9 +151,13 @@ TURBOQUANT_INLINE Floats load_bfloat16(const std::uint16_t* p) noexcept {
                   float_of(std::uint32_t{p[2]} << 16), float_of(std::uint32_t{p[3]} << 16)}};
 }
 
-TURBOQUANT_INLINE Floats hadamard_lanes(Floats a) noexcept {
-    const float s0 = a.v[0] + a.v[1], d0 = a.v[0] - a.v[1], s1 = a.v[2] + a.v[3], d1 = a.v[2] - a.v[3];
-    return {Lanes{s0 + s1, d0 + d1, s0 - s1, d0 - d1}};
+template <int Vectors, int Registers>
+TURBOQUANT_INLINE void hadamard_lanes(Floats (&r)[Vectors][Registers]) noexcept {
+    for (int i = 0; i < Vectors * Registers; ++i) {
+        Lanes& v = r[i / Registers][i % Registers].v;
+        const float s0 = v[0] + v[1], d0 = v[0] - v[1], s1 = v[2] + v[3], d1 = v[2] - v[3];
+        v = Lanes{s0 + s1, d0 + d1, s0 - s1, d0 - d1};
+    }
 }
 
 TURBOQUANT_INLINE float reduce(const Floats (&sums)[32 / kLanes]) noexcept {
@@ -161,6 +181,11 @@ TURBOQUANT_INLINE Floats sign_masks(std::uint32_t bits) noexcept {
 
 TURBOQUANT_INLINE Ints load_codes(const std::uint8_t* p) noexcept { return {{p[0], p[1], p[2], p[3]}}; }
 TURBOQUANT_INLINE void store_bytes(std::uint8_t* p, Bytes a) noexcept { std::memcpy(p, a.v, sizeof a.v); }
+TURBOQUANT_INLINE Ints codes_of(const Bytes& a, int k) noexcept {
+    std::uint8_t bytes[4 * kLanes];
+    store_bytes(bytes, a);
+    return load_codes(bytes + k * kLanes);
+}
 
 template <int Bits>
 struct Centroids {

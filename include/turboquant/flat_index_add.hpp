@@ -1,0 +1,260 @@
+// FlatIndex: adding and removing vectors.
+#pragma once
+
+#include "turboquant/flat_index.hpp"
+
+TURBOQUANT_NAMESPACE_BEGIN
+
+template <class Quantizer>
+BasicFlatIndex<Quantizer>::BasicFlatIndex(Quantizer quantizer, FlatIndexOptions options)
+    : quantizer_(std::move(quantizer)),
+      options_(std::move(options)),
+      storage_(quantizer_, options_.centring || options_.metric == Metric::l2),
+      exact_(sizeof(float) *
+                 static_cast<std::size_t>(simd::padded(static_cast<std::ptrdiff_t>(quantizer_.dim()))),
+             detail::kExactVectors),
+      ids_(sizeof(std::int64_t), detail::kSegmentVectors) {
+    mean_.assign(static_cast<std::size_t>(stride()), 0.0f);
+    encoding_ = !options_.centring || options_.mean.size() > 0;
+    if (options_.threads < 1)
+        detail::throw_invalid_argument("FlatIndex: options.threads must be at least 1, but is " +
+                                       std::to_string(options_.threads));
+    if (options_.mean.size() == 0 || !options_.centring) return;
+    if (options_.mean.size() != dim())
+        detail::throw_invalid_argument("FlatIndex: options.mean must be of dimension " +
+                                       std::to_string(dim()) + ", but has " +
+                                       std::to_string(options_.mean.size()) + " elements");
+    std::copy(options_.mean.data(), options_.mean.data() + dim(), mean_.begin());
+    settle_mean();
+}
+
+// ‖μ‖² of the mean in place.
+template <class Quantizer>
+void BasicFlatIndex<Quantizer>::settle_mean() {
+    double sum = 0.0;
+    for (float value : mean_) sum += detail::rounded(static_cast<double>(value) * static_cast<double>(value));
+    if (!(sum <= 1e36))
+        detail::throw_invalid_argument(
+            "FlatIndex: options.mean holds a NaN, an infinity, or has a norm above 1e18");
+    mean_squared_norm_ = static_cast<float>(sum);
+}
+
+// Takes back an addition that failed.
+template <class Quantizer>
+struct BasicFlatIndex<Quantizer>::Undo {
+    BasicFlatIndex& index;
+    const Index count;
+    const bool encoding;
+    bool done = false;
+    explicit Undo(BasicFlatIndex& i) noexcept : index(i), count(i.count_), encoding(i.encoding_) {}
+    Undo(const Undo&) = delete;
+    Undo& operator=(const Undo&) = delete;
+    ~Undo() {
+        if (done) return;
+        index.count_ = count;
+        index.storage_.resize(encoding ? count : 0);
+        if (encoding) return;
+        index.exact_.resize(count);
+        index.encoding_ = false;
+        std::fill(index.mean_.begin(), index.mean_.end(), 0.0f);
+        index.mean_squared_norm_ = 0.0f;
+    }
+};
+
+template <class Quantizer>
+void BasicFlatIndex<Quantizer>::add_columns(const simd::InputColumns& in, const std::int64_t* ids) {
+    if (in.count == 0) return;
+    Undo undo(*this);
+    Codes codes;
+    const auto n = static_cast<Index>(in.count);
+    Index first = 0;
+    if (!encoding_) {
+        first = std::min(n, detail::kExactVectors - count_);
+        keep_exact(in, 0, first);
+        if (count_ == detail::kExactVectors) {
+            // In double, in the order of the vectors.
+            std::vector<double> sums(static_cast<std::size_t>(dim()), 0.0);
+            for (Index i = 0; i < count_; ++i) {
+                const auto* x = reinterpret_cast<const float*>(exact_.at(i));
+                for (Index j = 0; j < dim(); ++j)
+                    sums[static_cast<std::size_t>(j)] += static_cast<double>(x[j]);
+            }
+            for (Index j = 0; j < dim(); ++j)
+                mean_[static_cast<std::size_t>(j)] =
+                    static_cast<float>(sums[static_cast<std::size_t>(j)] / static_cast<double>(count_));
+            settle_mean();
+            encoding_ = true;
+            // These are normalised already, if need be: dividing by a norm of 1 twice would change bits.
+            encode({exact_.at(0), simd::InputType::float32, stride(), count_}, 0, count_, codes);
+        }
+    }
+    if (first < n) {
+        // Exactly, so that nothing is unused; but for fewer vectors at a time each call would move a segment.
+        if (n - first >= detail::kSegmentVectors) storage_.reserve(count_ + n - first);
+        encode(in, first, n - first, codes);
+    }
+    if (ids != nullptr && !explicit_ids_) make_ids_explicit();
+    if (explicit_ids_) {
+        ids_.resize(count_);
+        for (Index i = 0; i < n; ++i) set_id(undo.count + i, ids != nullptr ? ids[i] : next_id_ + i);
+    }
+    undo.done = true;
+    if (ids != nullptr)
+        next_id_ = std::max(next_id_, *std::max_element(ids, ids + n) + 1);
+    else
+        next_id_ += n;
+    if (encoding_ && exact_.size() > 0)
+        exact_ = detail::SegmentedArray(exact_.element_bytes(), exact_.per_segment());
+}
+
+template <class Quantizer>
+void BasicFlatIndex<Quantizer>::keep_exact(const simd::InputColumns& in, Index first, Index count) {
+    exact_.resize(count_ + count);
+    const auto kernel = TURBOQUANT_KERNEL(centre_columns);
+    for (Index i = 0; i < count; ++i) {
+        float term;
+        simd::CentreResult result{};
+        detail::with_scratch(stride(), [&](float* scratch) {
+            const simd::FloatingPointGuard guard;
+            result = kernel(in, first + i, 1, static_cast<int>(dim()), normalises(), false,
+                            detail::kLargestNorm, mean_.data(),
+                            reinterpret_cast<float*>(exact_.at(count_ + i)), stride(), &term, scratch);
+        });
+        if (result.error != simd::ColumnError::none)
+            throw_bad_column("add", "vectors", result.error, first + i);
+    }
+    count_ += count;
+}
+
+// Columns first … first + count − 1 of `in`. The first 1024 have been normalised before, and stand in exact_.
+template <class Quantizer>
+void BasicFlatIndex<Quantizer>::encode(const simd::InputColumns& in, Index first, Index count, Codes& codes) {
+    const bool kept = exact_.size() > 0 && in.data == exact_.at(0);
+    const Index base = kept ? 0 : count_;
+    // Centred vectors at a time: at most 256 KiB.
+    const Index chunk =
+        std::clamp<Index>(65536 / stride(), 1, std::min<Index>(count, detail::kSegmentVectors));
+    std::vector<float> rows(static_cast<std::size_t>((chunk + 1) * stride())),
+        terms(static_cast<std::size_t>(chunk));
+    float* const scratch = rows.data() + chunk * stride();
+    const auto kernel = TURBOQUANT_KERNEL(centre_columns);
+    for (Index done = 0; done < count; done += chunk) {
+        const Index some = std::min(chunk, count - done);
+        simd::CentreResult result;
+        {
+            const simd::FloatingPointGuard guard;
+            result =
+                kernel(in, first + done, some, static_cast<int>(dim()), normalises() && !kept, euclidean(),
+                       detail::kLargestNorm, mean_.data(), rows.data(), stride(), terms.data(), scratch);
+        }
+        if (result.error != simd::ColumnError::none)
+            throw_bad_column("add", "vectors", result.error, first + done + static_cast<Index>(result.good));
+        codes.clear();  // so that encode need not be sure to succeed before it begins
+        quantizer_.encode(Eigen::Map<const Eigen::MatrixXf, 0, Eigen::OuterStride<>>(
+                              rows.data(), dim(), some, Eigen::OuterStride<>(stride())),
+                          codes);
+        if (euclidean())
+            for (float& term : terms) term = -term;
+        storage_.resize(base + done + some);
+        storage_.set(base + done, some, codes.data(), terms.data());
+        if (!kept) count_ = base + done + some;
+    }
+}
+
+template <class Quantizer>
+void BasicFlatIndex<Quantizer>::throw_bad_column(const char* call, const char* what, simd::ColumnError error,
+                                                 Index column) const {
+    const std::string where = std::string("FlatIndex::") + call;
+    if (error == simd::ColumnError::not_finite) detail::throw_not_finite(where, what, column);
+    detail::throw_invalid_argument(where + ": the norm of column " + std::to_string(column) + " of the " +
+                                   what + " is above 1e18, too large to be scored");
+}
+
+// --- Ids ------------------------------------------------------------------------------------------------------------------
+
+template <class Quantizer>
+void BasicFlatIndex<Quantizer>::make_ids_explicit() {
+    ids_.resize(count_);
+    for (Index i = 0; i < count_; ++i) set_id(i, i);
+    explicit_ids_ = true;
+}
+
+template <class Quantizer>
+Index BasicFlatIndex<Quantizer>::find(std::int64_t id) const {
+    if (!explicit_ids_) return id >= 0 && id < count_ ? static_cast<Index>(id) : -1;
+    for (Index i = 0; i < count_; ++i)
+        if (id_at(i) == id) return i;
+    return -1;
+}
+
+template <class Quantizer>
+void BasicFlatIndex<Quantizer>::check_new_ids(const Ids& ids, Index expected) const {
+    if (ids.size() != expected)
+        detail::throw_invalid_argument("FlatIndex::add: expected an id for each of the " +
+                                       std::to_string(expected) + " vectors, but got " +
+                                       std::to_string(ids.size()));
+    bool ascending = true;
+    std::int64_t before = next_id_ - 1;
+    for (Index i = 0; i < ids.size(); ++i) {
+        if (ids[i] < 0)
+            detail::throw_invalid_argument("FlatIndex::add: ids must not be negative, but id " +
+                                           std::to_string(i) + " is " + std::to_string(ids[i]));
+        if (ids[i] == std::numeric_limits<std::int64_t>::max())
+            detail::throw_invalid_argument("FlatIndex::add: the largest id is 2^63 - 2");
+        ascending = ascending && ids[i] > before;
+        before = ids[i];
+    }
+    if (ascending) return;
+    std::vector<std::int64_t> sorted(ids.data(), ids.data() + ids.size());
+    std::sort(sorted.begin(), sorted.end());
+    const auto twice = std::adjacent_find(sorted.begin(), sorted.end());
+    if (twice != sorted.end())
+        detail::throw_invalid_argument("FlatIndex::add: id " + std::to_string(*twice) + " is given twice");
+    for (Index i = 0; i < count_; ++i)
+        if (std::binary_search(sorted.begin(), sorted.end(), id_at(i)))
+            detail::throw_invalid_argument("FlatIndex::add: id " + std::to_string(id_at(i)) + " is taken");
+}
+
+template <class Quantizer>
+void BasicFlatIndex<Quantizer>::remove(Ids ids) {
+    if (ids.size() == 0) return;
+    std::vector<std::int64_t> sorted(ids.data(), ids.data() + ids.size());
+    std::sort(sorted.begin(), sorted.end());
+    const auto twice = std::adjacent_find(sorted.begin(), sorted.end());
+    if (twice != sorted.end())
+        detail::throw_invalid_argument("FlatIndex::remove: id " + std::to_string(*twice) + " is given twice");
+    std::vector<std::pair<std::int64_t, Index>> found;
+    if (explicit_ids_) {
+        for (Index i = 0; i < count_; ++i)
+            if (std::binary_search(sorted.begin(), sorted.end(), id_at(i))) found.emplace_back(id_at(i), i);
+    } else {
+        for (std::int64_t id : sorted)
+            if (find(id) >= 0) found.emplace_back(id, find(id));
+    }
+    if (found.size() < sorted.size()) {
+        std::sort(found.begin(), found.end());
+        std::size_t known = 0;
+        while (known < found.size() && found[known].first == sorted[known]) ++known;
+        detail::throw_invalid_argument("FlatIndex::remove: there is no id " + std::to_string(sorted[known]) +
+                                       "; nothing was removed");
+    }
+    if (!explicit_ids_) make_ids_explicit();
+    // From the last position on, so that what moves into a gap is never itself to go.
+    std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.second > b.second; });
+    for (const auto& [id, position] : found) {
+        const Index last = count_ - 1;
+        if (encoding_)
+            storage_.move(last, position);
+        else
+            std::memmove(exact_.at(position), exact_.at(last), exact_.element_bytes());
+        set_id(position, id_at(last));
+        count_ = last;
+        if (encoding_)
+            storage_.resize(last);
+        else
+            exact_.resize(last);
+        ids_.resize(last);
+    }
+}
+
+TURBOQUANT_NAMESPACE_END

@@ -1,0 +1,109 @@
+// Memory that grows by segments: what is there never moves, and little is ever unused.
+//
+// Elements of a fixed number of bytes; a full segment holds a fixed number of them. Only the last segment is ever grown
+// (by doubling, until it is full), so that a large array wastes less than one segment and a small one less than its size.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <utility>
+#include <vector>
+
+#include "turboquant/config.hpp"
+
+TURBOQUANT_NAMESPACE_BEGIN
+namespace detail {
+
+class SegmentedArray {
+public:
+    // per_segment: a power of two.
+    SegmentedArray(std::size_t element_bytes, Index per_segment)
+        : element_bytes_(element_bytes), per_segment_(per_segment), shift_(0) {
+        while (Index{1} << shift_ < per_segment) ++shift_;
+    }
+    SegmentedArray(SegmentedArray&&) noexcept = default;
+    SegmentedArray& operator=(SegmentedArray&&) noexcept = default;
+    SegmentedArray(const SegmentedArray& other) : SegmentedArray(other.element_bytes_, other.per_segment_) {
+        resize(other.size_);
+        for (Index i = 0; i < size_; i += per_segment_)
+            std::memcpy(at(i), other.at(i), bytes_of(std::min(per_segment_, size_ - i)));
+    }
+    SegmentedArray& operator=(const SegmentedArray& other) { return *this = SegmentedArray(other); }
+
+    Index size() const noexcept { return size_; }
+    Index per_segment() const noexcept { return per_segment_; }
+    std::size_t element_bytes() const noexcept { return element_bytes_; }
+    std::uint8_t* at(Index i) noexcept { return segments_[segment(i)].data.get() + offset(i); }
+    const std::uint8_t* at(Index i) const noexcept { return segments_[segment(i)].data.get() + offset(i); }
+
+    // Memory taken, in bytes.
+    std::size_t bytes() const noexcept {
+        Index elements = 0;
+        for (const Segment& part : segments_) elements += part.capacity;
+        return bytes_of(elements) + segments_.capacity() * sizeof(Segment);
+    }
+
+    // Room for n elements in all, so that growing to n allocates nothing.
+    void reserve(Index n) {
+        if (n <= 0) return;
+        segments_.reserve(segment(n - 1) + 1);
+        for (Index first = 0; first < n; first += per_segment_)
+            grow(segment(first), std::min(per_segment_, n - first));
+    }
+
+    // New elements are zero.
+    void resize(Index n) {
+        for (Index first = size_ / per_segment_ * per_segment_; first < n; first += per_segment_) {
+            const Index wanted = std::min(per_segment_, n - first), there = std::max<Index>(0, size_ - first);
+            if (segment(first) == segments_.size() || segments_[segment(first)].capacity < wanted)
+                grow(segment(first), std::min(per_segment_, std::max(wanted, 2 * there)));
+            if (there < wanted)
+                std::memset(segments_[segment(first)].data.get() + bytes_of(there), 0,
+                            bytes_of(wanted - there));
+        }
+        size_ = n;
+    }
+
+private:
+    struct AlignedDelete {
+        void operator()(std::uint8_t* p) const noexcept { ::operator delete[](p, std::align_val_t{64}); }
+    };
+    struct Segment {
+        std::unique_ptr<std::uint8_t[], AlignedDelete> data;
+        Index capacity = 0;
+    };
+
+    std::size_t bytes_of(Index elements) const noexcept {
+        return static_cast<std::size_t>(elements) * element_bytes_;
+    }
+    std::size_t segment(Index i) const noexcept { return static_cast<std::size_t>(i >> shift_); }
+    std::size_t offset(Index i) const noexcept { return bytes_of(i & (per_segment_ - 1)); }
+
+    // At least `capacity` elements for segment `s`, which is there or the next one.
+    void grow(std::size_t s, Index capacity) {
+        if (s == segments_.size()) segments_.emplace_back();
+        Segment& part = segments_[s];
+        if (part.capacity >= capacity) return;
+        Segment larger;
+        larger.data.reset(
+            static_cast<std::uint8_t*>(::operator new[](bytes_of(capacity), std::align_val_t{64})));
+        larger.capacity = capacity;
+        const Index first = static_cast<Index>(s) * per_segment_,
+                    used = std::min(part.capacity, size_ - first);
+        if (used > 0) std::memcpy(larger.data.get(), part.data.get(), bytes_of(used));
+        part = std::move(larger);
+    }
+
+    std::size_t element_bytes_;
+    Index per_segment_;
+    int shift_;
+    Index size_ = 0;
+    std::vector<Segment> segments_;
+};
+
+}  // namespace detail
+TURBOQUANT_NAMESPACE_END

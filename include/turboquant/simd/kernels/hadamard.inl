@@ -1,0 +1,157 @@
+// The Hadamard transform over registers, in passes over memory.
+//
+// Every transform takes its stages in ascending order (distance 1, 2, 4, …), whatever the width of a vector and however
+// many stages one pass over memory covers; each output is one addition or subtraction of the same two numbers on every
+// target, hence the same bits.
+
+// --- Passes over registers ------------------------------------------------------------------------------------------------
+// A register index counts vectors of kLanes floats; kGroup of them make the group of 16 floats that is permuted as one.
+
+inline constexpr int kGroup = 16 / kLanes;
+
+// log2(Radix) stages between Radix neighbours, the first of them r[First].
+template <int Radix, int First = 0, int Registers>
+TURBOQUANT_INLINE void butterflies(Floats (&r)[Registers]) noexcept {
+    TURBOQUANT_UNROLL
+    for (int h = 1; h < Radix; h *= 2) {
+        TURBOQUANT_UNROLL
+        for (int i = 0; i < Radix; ++i) {
+            if ((i & h) == 0) {
+                const Floats a = r[First + i], b = r[First + i + h];
+                r[First + i] = add(a, b);
+                r[First + i + h] = sub(a, b);
+            }
+        }
+    }
+}
+
+// Where a transform takes its groups of 16 and puts them: group i comes from src + gather[i], times `in`, and lies at x
+// afterwards; or goes, times `out`, to dst + scatter[i]. Vectors lie `stride` floats apart in all three.
+struct Ends {
+    const float* src;
+    const std::int32_t* gather;
+    const float* in;
+    float* x;
+    float* dst;
+    const std::int32_t* scatter;
+    const float* out;
+    std::ptrdiff_t stride;
+};
+
+// The first pass: from the source, through the stages inside a group and between Radix registers, to x, or where Scatter
+// to the destination. Pointers are copied and advanced: left to itself g++ computes each address anew.
+template <int Radix, bool Scatter, int Vectors = 1>
+TURBOQUANT_NOINLINE void first_pass(const Ends& ends, std::ptrdiff_t registers) noexcept {
+    const float *src = ends.src, *in = ends.in, *out = ends.out;
+    float *x = ends.x, *dst = ends.dst;
+    const std::int32_t *gather = ends.gather, *scatter = ends.scatter;
+    const std::ptrdiff_t stride = ends.stride;
+    for (; registers > 0; registers -= Radix) {
+        Floats r[Vectors][Radix];
+        TURBOQUANT_UNROLL
+        for (int i = 0; i < Radix; ++i) {
+            const float* from = src + gather[i / kGroup] + kLanes * (i % kGroup);
+            const Floats factor = load(in + kLanes * i);
+            TURBOQUANT_UNROLL
+            for (int v = 0; v < Vectors; ++v) r[v][i] = mul(load(from + v * stride), factor);
+        }
+        hadamard_lanes(r);
+        TURBOQUANT_UNROLL
+        for (int v = 0; v < Vectors; ++v) butterflies<Radix>(r[v]);
+        TURBOQUANT_UNROLL
+        for (int i = 0; i < Radix; ++i) {
+            if constexpr (Scatter) {
+                float* to = dst + scatter[i / kGroup] + kLanes * (i % kGroup);
+                const Floats factor = load(out + kLanes * i);
+                TURBOQUANT_UNROLL
+                for (int v = 0; v < Vectors; ++v) store(to + v * stride, mul(r[v][i], factor));
+            } else {
+                TURBOQUANT_UNROLL
+                for (int v = 0; v < Vectors; ++v) store(x + v * stride + kLanes * i, r[v][i]);
+            }
+        }
+        in += kLanes * Radix, out += kLanes * Radix, x += kLanes * Radix;
+        gather += Radix / kGroup, scatter += Radix / kGroup;
+    }
+}
+
+// log2(Radix) stages between registers at distance step, 2·step, …, in place; where Factored, of x times `in`.
+template <int Radix, bool Factored, int Vectors = 1>
+TURBOQUANT_NOINLINE void inner_pass(float* x, const float* in, std::ptrdiff_t registers, std::ptrdiff_t step,
+                                    std::ptrdiff_t vector_stride = 0) noexcept {
+    const std::ptrdiff_t stride = kLanes * step, skip = (Radix - 1) * stride;
+    for (; registers > 0; registers -= Radix * step, x += skip, in += skip) {
+        for (std::ptrdiff_t i = 0; i < step; ++i, x += kLanes, in += kLanes) {
+            Floats r[Vectors][Radix];
+            TURBOQUANT_UNROLL
+            for (int v = 0; v < Vectors; ++v) {
+                TURBOQUANT_UNROLL
+                for (int k = 0; k < Radix; ++k) {
+                    r[v][k] = load(x + v * vector_stride + k * stride);
+                    if (Factored) r[v][k] = mul(r[v][k], load(in + k * stride));
+                }
+                butterflies<Radix>(r[v]);
+            }
+            TURBOQUANT_UNROLL
+            for (int v = 0; v < Vectors; ++v) {
+                TURBOQUANT_UNROLL
+                for (int k = 0; k < Radix; ++k) store(x + v * vector_stride + k * stride, r[v][k]);
+            }
+        }
+    }
+}
+
+// The last kRadix stages, from x to the destination.
+TURBOQUANT_NOINLINE inline void last_pass(const Ends& ends, std::ptrdiff_t step) noexcept {
+    const std::ptrdiff_t stride = kLanes * step, groups = step / kGroup;
+    const float *x = ends.x, *out = ends.out;
+    const std::int32_t* scatter = ends.scatter;
+    float* dst = ends.dst;
+    for (std::ptrdiff_t i = 0; i < step; ++i, x += kLanes, out += kLanes) {
+        Floats r[kRadix];
+        TURBOQUANT_UNROLL
+        for (int k = 0; k < kRadix; ++k) r[k] = load(x + k * stride);
+        butterflies<kRadix>(r);
+        const std::int32_t* to = scatter + i / kGroup;
+        float* lanes = dst + kLanes * (i % kGroup);
+        TURBOQUANT_UNROLL
+        for (int k = 0; k < kRadix; ++k) store(lanes + to[k * groups], mul(r[k], load(out + k * stride)));
+    }
+}
+
+// The pass of the given radix: a power of two from kGroup (or 2) to Radix.
+template <int Radix, bool Scatter>
+TURBOQUANT_INLINE void first_pass_of(std::ptrdiff_t radix, const Ends& ends,
+                                     std::ptrdiff_t registers) noexcept {
+    if constexpr (Radix > kGroup && Radix > 2)
+        if (radix < Radix) return first_pass_of<Radix / 2, Scatter>(radix, ends, registers);
+    first_pass<Radix, Scatter>(ends, registers);
+}
+template <int Radix, bool Factored>
+TURBOQUANT_INLINE void inner_pass_of(std::ptrdiff_t radix, float* x, const float* in,
+                                     std::ptrdiff_t registers, std::ptrdiff_t step) noexcept {
+    if constexpr (Radix > 2)
+        if (radix < Radix) return inner_pass_of<Radix / 2, Factored>(radix, x, in, registers, step);
+    inner_pass<Radix, Factored>(x, in, registers, step);
+}
+
+// The Hadamard transform of `registers` registers, a power of two: passes of kRadix after the first.
+template <bool Scatter>
+TURBOQUANT_NOINLINE void transform(const Ends& ends, std::ptrdiff_t registers) noexcept {
+    std::ptrdiff_t step = registers;
+    while (step > kFirstRadix) step /= kRadix;
+    if (Scatter && step == registers) return first_pass_of<kFirstRadix, Scatter>(step, ends, registers);
+    first_pass_of<kFirstRadix, false>(step, ends, registers);
+    for (; step * (Scatter ? kRadix : 1) < registers; step *= kRadix)
+        inner_pass<kRadix, false>(ends.x, ends.x, registers, step);
+    if constexpr (Scatter) last_pass(ends, step);
+}
+
+// Its stages at distance 16 coordinates and above alone, in place; where Factored, of x times `in`.
+template <bool Factored>
+TURBOQUANT_NOINLINE void transform_groups(float* x, const float* in, std::ptrdiff_t registers) noexcept {
+    std::ptrdiff_t radix = registers / kGroup, step = kGroup;
+    while (radix > kRadix) radix /= kRadix;
+    inner_pass_of<kRadix, Factored>(radix, x, in, registers, step);
+    for (step *= radix; step < registers; step *= kRadix) inner_pass<kRadix, false>(x, x, registers, step);
+}

@@ -1,0 +1,78 @@
+// The memory an index takes: what its vectors need, and little else.
+#include <cstddef>
+#include <type_traits>
+
+#include <gtest/gtest.h>
+
+#include "flat_index_support.hpp"
+#include "turboquant/turboquant.hpp"
+
+namespace tq = turboquant;
+using namespace flat_index_support;
+
+namespace {
+
+template <class BitsT>
+class FlatIndexMemory : public testing::Test {};
+template <int Bits>
+using Constant = std::integral_constant<int, Bits>;
+using AllBits = testing::Types<Constant<1>, Constant<2>, Constant<3>, Constant<4>>;
+TYPED_TEST_SUITE(FlatIndexMemory, AllBits);
+
+// bytes() per vector: those of the codes, 4 for the term of centring or l2, 8 for ids of one's own; 2 % for all the rest.
+template <class FlatIndexT>
+void takes_what_vectors_need(Index dim, Metric metric, bool centring, bool own_ids, Index n, Index piece) {
+    SCOPED_TRACE(testing::Message() << name_of(metric) << ", centring " << centring << ", own ids " << own_ids
+                                    << ", d = " << dim << ", n = " << n << ", in pieces of " << piece);
+    FlatIndexT index(dim, options_of(metric, centring));
+    const Eigen::MatrixXf x = vectors(dim, piece, 1);
+    IdList ids(static_cast<std::size_t>(piece));
+    for (Index first = 0; first < n; first += piece) {
+        for (Index i = 0; i < piece; ++i) ids[static_cast<std::size_t>(i)] = first + i;
+        own_ids ? index.add(x, ids) : static_cast<void>(index.add(x));
+    }
+    ASSERT_EQ(index.size(), n);
+    const auto each = static_cast<double>(index.quantizer().bytes_per_vector() +
+                                          (centring || metric == Metric::l2 ? 4u : 0u) + (own_ids ? 8u : 0u));
+    const double taken = static_cast<double>(index.bytes()) / static_cast<double>(n);
+    EXPECT_GE(taken, each);
+    EXPECT_LE(taken, 1.02 * each);
+}
+
+TYPED_TEST(FlatIndexMemory, HundredThousandVectors) {
+    using FlatIndexT = tq::FlatIndex<tq::Dynamic, TypeParam::value>;
+    for (const Index dim : {100, 128, 768, 1536})
+        takes_what_vectors_need<FlatIndexT>(dim, Metric::inner_product, true, dim == 128, 100000, 4000);
+    takes_what_vectors_need<FlatIndexT>(100, Metric::inner_product, false, false, 100000, 4000);
+    takes_what_vectors_need<FlatIndexT>(100, Metric::l2, false, true, 100000, 4000);
+    takes_what_vectors_need<FlatIndexT>(128, Metric::cosine, true, true, 100000, 50);
+}
+
+// What is removed can be used again, and is not kept for long: never more than was there.
+TYPED_TEST(FlatIndexMemory, Removal) {
+    tq::FlatIndex<tq::Dynamic, TypeParam::value> index(100, options_of(Metric::inner_product, true));
+    index.add(vectors(100, 3000, 1));
+    index.remove({5});
+    const std::size_t before = index.bytes();
+    for (int round = 0; round < 20; ++round) {
+        IdList ids = index.ids();
+        ids.resize(1000);
+        index.remove(ids);
+        index.add(vectors(100, 1000, 2));
+    }
+    EXPECT_LE(index.bytes(), before + before / 50);
+}
+
+TYPED_TEST(FlatIndexMemory, Reserve) {
+    tq::FlatIndex<tq::Dynamic, TypeParam::value> index(100, options_of(Metric::inner_product, true));
+    index.reserve(-5);
+    index.reserve(0);
+    const std::size_t empty = index.bytes();
+    index.reserve(5000);
+    const std::size_t reserved = index.bytes();
+    EXPECT_GE(reserved, empty + 5000 * (index.quantizer().bytes_per_vector() + 4));
+    index.add(vectors(100, 5000, 1));
+    EXPECT_EQ(index.bytes(), reserved);
+}
+
+}  // namespace
