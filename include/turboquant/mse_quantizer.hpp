@@ -48,8 +48,7 @@ class MseQuantizer : public QuantizerInterface<MseQuantizer<Dim, Bits, RotationT
 
 public:
     // Whether no matrix of it is dense by choice.
-    static constexpr bool kStructured =
-        RotationT::kKind == RotationKind::hadamard;
+    static constexpr bool kStructured = RotationT::kKind == RotationKind::hadamard;
     static constexpr const char* kName = "MseQuantizer";
     static constexpr int kBits = Bits;
 

@@ -25,8 +25,7 @@ class ResidualSignQuantizer : public QuantizerInterface<ResidualSignQuantizer<Di
 
 public:
     // Whether no matrix of it is dense by choice.
-    static constexpr bool kStructured =
-        Kind == SketchKind::orthogonal;
+    static constexpr bool kStructured = Kind == SketchKind::orthogonal;
     static constexpr const char* kName = "ResidualSignQuantizer";
     static constexpr SketchKind kKind = Kind;
 

@@ -42,7 +42,8 @@ TURBOQUANT_INLINE Row load_narrow(const std::uint8_t* row, int slot, int width) 
     Row wide{};
     for (int i = 0; i < 16; ++i) {
         if (width >= 2) std::memcpy(wide.v + 4 * i, row + 2 * (slot + i), 2);
-        if (width & 1) wide.v[4 * i + (width == 3 ? 2 : 0)] = row[(width == 3 ? 2 * kScanBlock : 0) + slot + i];
+        if (width & 1)
+            wide.v[4 * i + (width == 3 ? 2 : 0)] = row[(width == 3 ? 2 * kScanBlock : 0) + slot + i];
     }
     return wide;
 }
