@@ -56,7 +56,7 @@ TURBOQUANT_INLINE Sums add_sums(Sums a, Sums b) noexcept {
 TURBOQUANT_INLINE int32x4_t dot_16(int32x4_t sums, int8x16_t a, int8x16_t b) noexcept {
 #if TURBOQUANT_INT8_DOTPROD
     // clang 14 has the intrinsic only where the whole program is compiled for it.
-    asm(".arch_extension dotprod\n\tsdot %0.4s, %1.16b, %2.16b" : "+w"(sums) : "w"(a), "w"(b));
+    asm(".arch armv8.2-a+dotprod\n\tsdot %0.4s, %1.16b, %2.16b" : "+w"(sums) : "w"(a), "w"(b));
     return sums;
 #else
     // Sums of two products are at most 2·127², inside int16.
