@@ -140,10 +140,7 @@ public:
     }
     void finish(const ContainerHeader& header) {
         checksums_.close();
-        std::vector<std::uint8_t> tail(header.tail());
-        const std::size_t table = 8 * checksums_.all().size();
-        for (std::size_t i = 0; 8 * i < table; ++i) put(&tail[8 * i], 8, checksums_.all()[i]);
-        put(&tail[table], 8, crc64(tail.data(), table, header.checksum));
+        const std::vector<std::uint8_t> tail = write_tail(checksums_.all(), header.checksum, header.tail());
         os_.write(reinterpret_cast<const char*>(tail.data()), static_cast<std::streamsize>(tail.size()));
         os_.flush();
     }

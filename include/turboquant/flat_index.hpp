@@ -24,6 +24,7 @@
 #include "turboquant/config.hpp"
 #include "turboquant/index_storage.hpp"
 #include "turboquant/mse_quantizer.hpp"
+#include "turboquant/parallel.hpp"
 #include "turboquant/segmented_array.hpp"
 #include "turboquant/top_k.hpp"
 
@@ -88,16 +89,6 @@ inline constexpr Index kExactVectors = 1024;
 
 // Of a vector and of a query: the square of the sum of two, of them or of one and the mean, is a float.
 inline constexpr double kLargestNorm = 1e18;
-
-// How many threads a call may use: one where the program is built without OpenMP.
-inline Index threads_available(int wanted) noexcept {
-#if defined(_OPENMP)
-    return wanted;
-#else
-    (void)wanted;
-    return 1;
-#endif
-}
 
 }  // namespace detail
 

@@ -110,19 +110,15 @@ void BasicFlatIndex<Quantizer>::add_columns(const simd::InputColumns& in, const 
 template <class Quantizer>
 void BasicFlatIndex<Quantizer>::keep_exact(const simd::InputColumns& in, Index first, Index count) {
     exact_.resize(count_ + count);
-    const auto kernel = TURBOQUANT_KERNEL(centre_columns);
-    for (Index i = 0; i < count; ++i) {
-        float term;
-        simd::CentreResult result{};
-        detail::with_scratch(stride(), [&](float* scratch) {
-            const simd::FloatingPointGuard guard;
-            result = kernel(in, first + i, 1, static_cast<int>(dim()), normalises(), false,
-                            detail::kLargestNorm, mean_.data(),
-                            reinterpret_cast<float*>(exact_.at(count_ + i)), stride(), &term, scratch);
-        });
-        if (result.error != simd::ColumnError::none)
-            throw_bad_column("add", "vectors", result.error, first + i);
-    }
+    simd::CentreResult result{};
+    detail::with_scratch(stride() + count, [&](float* scratch) {
+        const simd::FloatingPointGuard guard;
+        result = TURBOQUANT_KERNEL(centre_columns)(
+            in, first, count, static_cast<int>(dim()), normalises(), false, detail::kLargestNorm,
+            mean_.data(), reinterpret_cast<float*>(exact_.at(count_)), stride(), scratch + stride(), scratch);
+    });
+    if (result.error != simd::ColumnError::none)
+        throw_bad_column("add", "vectors", result.error, first + static_cast<Index>(result.good));
     count_ += count;
 }
 

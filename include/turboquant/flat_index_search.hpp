@@ -214,8 +214,8 @@ void BasicFlatIndex<Quantizer>::search_block(const simd::InputColumns& in, Index
         sink.index = this;
         sink.best = best;
         sink.filter = filter;
-        const int parts =
-            static_cast<int>(std::clamp<Index>(segments(), 1, detail::threads_available(options_.threads)));
+        const auto parts =
+            static_cast<int>(std::clamp<Index>(segments(), 1, detail::part_count(count_, options_.threads)));
         if (parts == 1)
             search_segments(0, segments(), queries, prepared, sink, work);
         else
@@ -241,15 +241,11 @@ void BasicFlatIndex<Quantizer>::search_parts(int parts, const detail::IndexQueri
     for (Index i = 0; i < static_cast<Index>(parts) * queries.count; ++i)
         best.emplace_back(scores.data() + i * kept, ids.data() + i * kept, kept);
     std::vector<TopKSink> sinks(static_cast<std::size_t>(parts), sink);
-#if defined(_OPENMP)
-#pragma omp parallel for num_threads(parts) schedule(static, 1)
-#endif
-    for (int part = 0; part < parts; ++part) {
+    detail::for_each_part(segments(), parts, [&](int part, Index first, Index count) {
         TopKSink& own = sinks[static_cast<std::size_t>(part)];
         own.best = best.data() + part * queries.count;
-        search_segments(segments() * part / parts, segments() * (part + 1) / parts, queries, prepared, own,
-                        memory.data() + part * work);
-    }
+        search_segments(first, first + count, queries, prepared, own, memory.data() + part * work);
+    });
     for (int part = 0; part < parts; ++part) {
 #if TURBOQUANT_EXCEPTIONS
         if (sinks[static_cast<std::size_t>(part)].error)

@@ -103,7 +103,7 @@ inline bool write_cache(std::ostream& os, const CacheFields& fields,
     std::vector<std::uint64_t> checksums;
     for (std::size_t at = 0; at < payload.size(); at += kBlockBytes)
         checksums.push_back(crc64(payload.data() + at, std::min(kBlockBytes, payload.size() - at)));
-    const std::vector<std::uint8_t> tail = write_tail(header, checksums);
+    const std::vector<std::uint8_t> tail = write_tail(checksums, header.checksum, header.tail());
     os.write(reinterpret_cast<const char*>(tail.data()), static_cast<std::streamsize>(tail.size()));
     os.flush();
     return os.good();

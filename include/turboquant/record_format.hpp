@@ -351,13 +351,13 @@ inline void check_tail(const RecordHeader& header, const std::vector<std::uint64
                     kHeaderBytes, header.payload(), where);
 }
 
-// The tail that check_tail accepts.
-inline std::vector<std::uint8_t> write_tail(const RecordHeader& header,
-                                            const std::vector<std::uint64_t>& blocks) {
-    std::vector<std::uint8_t> tail(header.tail());
+// The tail that check_checksums accepts, `bytes` long.
+inline std::vector<std::uint8_t> write_tail(const std::vector<std::uint64_t>& blocks,
+                                            std::uint64_t header_checksum, std::size_t bytes) {
+    std::vector<std::uint8_t> tail(bytes);
     const std::size_t table = 8 * blocks.size();
     for (std::size_t i = 0; i < blocks.size(); ++i) put(&tail[8 * i], 8, blocks[i]);
-    put(&tail[table], 8, crc64(tail.data(), table, header.checksum));
+    put(&tail[table], 8, crc64(tail.data(), table, header_checksum));
     return tail;
 }
 
@@ -376,7 +376,7 @@ inline bool write_record(std::ostream& os, RecordHeader header, const std::uint8
         write(payload + at, size);
     }
     if (!os) return false;
-    const std::vector<std::uint8_t> tail = write_tail(header, checksums);
+    const std::vector<std::uint8_t> tail = write_tail(checksums, header.checksum, header.tail());
     write(tail.data(), tail.size());
     os.flush();
     return os.good();
