@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <thread>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -111,13 +112,39 @@ TEST(Rotation, TakesEveryInput) {
     EXPECT_EQ(rotation.apply(Eigen::MatrixXf(100, 0)).cols(), 0);
 }
 
-TEST(Rotation, CopiesShareTheirTables) {
-    for (const Index dim : {32, 100, 128}) {
+TEST(Rotation, EqualOnesShareTheirTables) {
+    for (const Index dim : {20, 32, 100, 128, 1536}) {
         const tq::Rotation<Dynamic> original(dim, 7);
         const tq::Rotation<Dynamic> copy = original;  // NOLINT: a copy is the point
         EXPECT_EQ(&copy.plan(), &original.plan());
-        EXPECT_NE(&tq::Rotation<Dynamic>(dim, 7).plan(), &original.plan());
+        EXPECT_EQ(&tq::Rotation<Dynamic>(dim, 7).plan(), &original.plan());
+        EXPECT_NE(&tq::Rotation<Dynamic>(dim, 8).plan(), &original.plan());
+        EXPECT_NE(&tq::Rotation<Dynamic>(dim + 1, 7).plan(), &original.plan());
+        EXPECT_NE(&tq::Rotation<Dynamic>(dim, 7, RandomStream::sketch).plan(), &original.plan());
+        if (dim <= 128) {
+            EXPECT_NE((&tq::Rotation<Dynamic, RotationKind::haar>(dim, 7).plan()), &original.plan());
+        }
     }
+}
+
+// More than are remembered, from several threads: each is right, whether found or made anew.
+TEST(Rotation, ManyAtOnce) {
+    const Eigen::MatrixXf x = gaussian(40, 1, 1);
+    Eigen::MatrixXf expected(40, 100);
+    for (Index seed = 0; seed < 100; ++seed)
+        expected.col(seed) = tq::Rotation<40>(static_cast<std::uint64_t>(seed)).apply(x);
+    std::vector<std::thread> threads;
+    std::vector<int> wrong(4, 0);
+    for (std::size_t thread = 0; thread < 4; ++thread)
+        threads.emplace_back([&, thread] {
+            for (Index i = 0; i < 300; ++i) {
+                const Index seed = (i * 7 + static_cast<Index>(thread) * 25) % 100;
+                const tq::Rotation<40> rotation(static_cast<std::uint64_t>(seed));
+                if (rotation.apply(x) != expected.col(seed)) ++wrong[thread];
+            }
+        });
+    for (std::thread& thread : threads) thread.join();
+    EXPECT_EQ(wrong, std::vector<int>(4, 0));
 }
 
 // Two independent rotations of dimension d: <R, S> = trace(RᵀS) has mean 0 and variance 1 (Haar), d where they are

@@ -80,6 +80,7 @@ namespace avx512 {
 #include "turboquant/simd/avx512/int8.inl"
 #include "turboquant/simd/avx512/attention.inl"
 #include "turboquant/simd/kernels/all.inl"
+#include "turboquant/simd/kernels/rotation_shifted.inl"
 #include "turboquant/simd/kernels/int8.inl"
 }  // namespace avx512
 TURBOQUANT_REGION_END

@@ -21,7 +21,7 @@ constexpr bool may_be(int d) noexcept {
 }
 
 // Dimensions whose rotation is made of Hadamard transforms; that of the others is dense.
-constexpr bool structured(int dim) noexcept { return dim >= 48 || dim == 32; }
+constexpr bool structured(int dim) noexcept { return dim >= 32; }
 
 // The same of template arguments: what the rotation of a quantizer may be. Kernels are given Dynamic where it is dense by
 // choice.
@@ -43,6 +43,12 @@ constexpr bool may_have_window(int window) noexcept {
            (structured(Dim) && Dim >= 16 * window && Dim < 32 * window && !power_of_two(Dim));
 }
 
+// Whether its registers may leave a tail of less than 16 coordinates.
+template <int Dim>
+constexpr bool may_be_unaligned() noexcept {
+    return Dim == Dynamic || Dim % 16 != 0;
+}
+
 // At most so many vectors are rotated together, below the dimension where windows of 8 groups end.
 inline constexpr int kTogether = 4;
 // Floats in `buffers` work buffers for each of them.
@@ -56,8 +62,8 @@ enum class InputType : int { float32, float16, bfloat16 };
 enum class ScaleType : int { float32, float16, bfloat16 };
 constexpr std::size_t scale_bytes(ScaleType type) noexcept { return type == ScaleType::float32 ? 4 : 2; }
 
-// Rounds of signs and Hadamard transforms when d is a power of two.
-inline constexpr int kSignedRounds = 3;
+// Rounds of signs and Hadamard transforms.
+inline constexpr int kRounds = 3;
 
 // A random orthogonal matrix in the form that kernels apply. Kernels leave out the normalisation: they compute
 // growth·Πx and growth·Πᵀy.
@@ -68,22 +74,24 @@ struct RotationPlan {
     const float* matrix = nullptr;
     const float* transpose = nullptr;
     // Structured (matrix == nullptr): see rotation.hpp.
-    int rounds = 0;
     int registers = 0;  // n = ⌊dim/16⌋
     int window = 0;     // P, the largest power of two ≤ n
-    // Per round 2·16·n factors: what registers are multiplied by as they enter the first window (signs, times √P where they
-    // lie outside it), and between the windows (signs/√P in the second, 1 elsewhere).
+    // Per round: what registers are multiplied by as they enter the first window, and what as they enter the last.
+    //   dim = 16P    16P signs, no last window.
+    //   16 | dim     all n registers: signs, times √P outside the first window; then signs/√P in the last one, 1 before.
+    //   else         16P signs; then 16P signs, divided by √(16P) where the first window has been.
+    // After all rounds 16P ones, unless 16 | dim ≠ 16P.
     const float* factors = nullptr;
-    // Per round where its n registers come from, in floats, then the place that the tail is exchanged with first (not in
-    // round 0); after all rounds the n registers in their own order.
+    // Per round where its n registers come from, in floats; after all rounds the n registers in their own order.
     const std::int32_t* order = nullptr;
     int tail() const noexcept { return dim - 16 * registers; }
-    const std::int32_t* identity() const noexcept {
-        return order + static_cast<std::ptrdiff_t>(registers + 1) * rounds;
-    }
     // Whether dim = 16·P: one window, registers in their own order, nothing but signs for factors.
     bool plain() const noexcept { return matrix == nullptr && dim == 16 * window; }
-    int factors_per_round() const noexcept { return 32 * registers; }
+    bool aligned() const noexcept { return dim == 16 * registers; }
+    int factors_per_window() const noexcept { return 16 * (aligned() ? registers : window); }
+    int factors_per_round() const noexcept { return (plain() ? 1 : 2) * factors_per_window(); }
+    const float* ones() const noexcept { return factors + factors_per_round() * std::ptrdiff_t{kRounds}; }
+    const std::int32_t* identity() const noexcept { return order + registers * std::ptrdiff_t{kRounds}; }
 };
 
 // A quantizer: a rotation with a codebook (`bits` > 0), a sign sketch (`sketch` != nullptr), or both. The record of one

@@ -96,6 +96,17 @@ TURBOQUANT_INLINE void hadamard_lanes(Floats (&r)[Vectors][Registers]) noexcept 
     }
 }
 
+// Lanes `count` … 15 of a, then the first `count` of b.
+struct LaneShift {
+    __m512i lanes;
+    TURBOQUANT_INLINE explicit LaneShift(int count) noexcept
+        : lanes(_mm512_add_epi32(_mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0),
+                                 _mm512_set1_epi32(count))) {}
+};
+TURBOQUANT_INLINE Floats shifted(const LaneShift& shift, Floats a, Floats b) noexcept {
+    return {_mm512_permutex2var_ps(a.v, shift.lanes, b.v)};
+}
+
 TURBOQUANT_INLINE float reduce(const Floats (&sums)[32 / kLanes]) noexcept {
     const __m512 a = _mm512_add_ps(sums[0].v, sums[1].v);
     const __m256 b = _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));

@@ -17,13 +17,19 @@ TURBOQUANT_INLINE void tilt_registers(Floats (&r)[Registers]) noexcept {
     }
 }
 
-TURBOQUANT_INLINE void tilt(float* x) noexcept {
+TURBOQUANT_INLINE void tilt(float* a, float* b) noexcept {
     Floats r[2 * kGroup];
     TURBOQUANT_UNROLL
-    for (int k = 0; k < 2 * kGroup; ++k) r[k] = load(x + kLanes * k);
+    for (int k = 0; k < kGroup; ++k) {
+        r[k] = load(a + kLanes * k);
+        r[kGroup + k] = load(b + kLanes * k);
+    }
     tilt_registers(r);
     TURBOQUANT_UNROLL
-    for (int k = 0; k < 2 * kGroup; ++k) store(x + kLanes * k, r[k]);
+    for (int k = 0; k < kGroup; ++k) {
+        store(a + kLanes * k, r[k]);
+        store(b + kLanes * k, r[kGroup + k]);
+    }
 }
 
 // --- In registers -----------------------------------------------------------------------------------------------------------
@@ -31,7 +37,7 @@ TURBOQUANT_INLINE void tilt(float* x) noexcept {
 // growth·Πz in registers, for d = kLanes·Registers a power of two; several vectors at once hide the latencies.
 template <int Vectors, int Registers>
 TURBOQUANT_INLINE void rotate_registers(const RotationPlan& plan, Floats (&r)[Vectors][Registers]) noexcept {
-    for (int round = 0; round < kSignedRounds; ++round) {  // not unrolled: a third of the code, no slower
+    for (int round = 0; round < kRounds; ++round) {  // not unrolled: a third of the code, no slower
         const float* signs = plan.factors + plan.factors_per_round() * round;
         TURBOQUANT_UNROLL
         for (int v = 0; v < Vectors; ++v) {
@@ -49,7 +55,7 @@ TURBOQUANT_INLINE void rotate_registers(const RotationPlan& plan, Floats (&r)[Ve
 template <int Vectors, int Registers>
 TURBOQUANT_INLINE void rotate_transpose_registers(const RotationPlan& plan,
                                                   Floats (&r)[Vectors][Registers]) noexcept {
-    for (int round = kSignedRounds - 1; round >= 0; --round) {
+    for (int round = kRounds - 1; round >= 0; --round) {
         const float* signs = plan.factors + plan.factors_per_round() * round;
         hadamard_lanes(r);
         TURBOQUANT_UNROLL
@@ -64,26 +70,17 @@ TURBOQUANT_INLINE void rotate_transpose_registers(const RotationPlan& plan,
 
 // --- In memory --------------------------------------------------------------------------------------------------------------
 
-// What the coordinates that a round passes over are multiplied by, to keep pace with its unnormalised transform: √(16P).
-TURBOQUANT_INLINE float window_growth(int window) noexcept {
-    float growth = 4;
-    for (; window >= 4; window /= 4) growth *= 2;
-    return window == 2 ? growth * 1.41421356237309505f : growth;
-}
-
-// One round's tables: the factors of the first window and of the registers outside it (signs, times √P outside), those
-// of the second window (1 before it, signs/√P in it; all 1 where there is none), where each register comes from, and what
-// the tail is exchanged with.
+// One round's tables (see RotationPlan), and the two registers that are tilted before it.
 struct Round {
     const float* first;
-    const float* second;
+    const float* last;
     const std::int32_t* order;
-    int exchanged;
+    int tilted[2];
     TURBOQUANT_INLINE Round(const RotationPlan& plan, int round) noexcept
         : first(plan.factors + static_cast<std::ptrdiff_t>(round) * plan.factors_per_round()),
-          second(first + 16 * plan.registers),
-          order(plan.order + static_cast<std::ptrdiff_t>(round) * (plan.registers + 1)),
-          exchanged(order[plan.registers]) {}
+          last(first + plan.factors_per_window()),
+          order(plan.order + static_cast<std::ptrdiff_t>(round) * plan.registers),
+          tilted{plan.tail() > 0 ? order[0] : 0, plan.tail() > 0 ? order[1] : 16} {}
 };
 
 // All bits in the first `count` lanes, none in the others.
@@ -96,36 +93,25 @@ TURBOQUANT_INLINE Floats first_lanes(int count) noexcept {
     return load(masks);
 }
 
-// What joins the coordinates that a round passes over to the rest: between rounds the tilt, and an exchange of the tail
-// with the start of a register. Its own inverse, taken in the other order.
-TURBOQUANT_INLINE void exchange_tail(const RotationPlan& plan, const Round& round, float* x) noexcept {
-    float* other = x + round.exchanged;
-    float* tail = x + 16 * plan.registers;
-    for (int k = 0; k < plan.tail(); k += kLanes) {
-        const Floats a = load(other + k), b = load(tail + k);
-        const Floats change = keep(flip(a, b), first_lanes(plan.tail() - k));
-        store(other + k, flip(a, change));
-        store(tail + k, flip(b, change));
-    }
-}
-
-TURBOQUANT_INLINE void pass_tail(const RotationPlan& plan, const float* src, float* dst) noexcept {
-    const Floats growth = broadcast(window_growth(plan.window));
-    const int end = 16 * plan.registers;
-    for (int k = 0; k < plan.tail(); k += kLanes) store(dst + end + k, mul(load(src + end + k), growth));
-}
-
-// Both windows of `Vectors` vectors, `stride` floats apart. Window: P where it is known to be so small that a window of all
-// the vectors fits the registers, else 0.
+// Both windows of `Vectors` vectors, `stride` floats apart, where 16 | d: they share whole registers, and the last one has
+// the stages between registers only. Window: P where it is known to be so small that a window of all the vectors fits the
+// registers, else 0.
 template <int Window, bool Transpose, int Vectors>
 TURBOQUANT_INLINE void windows(const RotationPlan& plan, const Round& round, float* src, float* dst,
                                std::ptrdiff_t stride) noexcept {
     const int window = Window > 0 ? Window : plan.window, outside = plan.registers - window;
     const std::ptrdiff_t registers = kGroup * window;
     float* last = (Transpose ? src : dst) + 16 * outside;
-    const float* in = round.second + 16 * outside;
+    const float* in = round.last + 16 * outside;
     Ends ends = Transpose
-                    ? Ends{src, plan.identity(), round.second, src, dst, round.order, round.first, stride}
+                    ? Ends{src,
+                           plan.identity(),
+                           outside > 0 ? round.last : plan.ones(),
+                           src,
+                           dst,
+                           round.order,
+                           round.first,
+                           stride}
                     : Ends{src, round.order, round.first, dst, dst, plan.identity(), round.first, stride};
     if constexpr (Window > 0) {
         if (Transpose && outside > 0) inner_pass<Window, false, Vectors>(last, in, registers, kGroup, stride);
@@ -141,6 +127,45 @@ TURBOQUANT_INLINE void windows(const RotationPlan& plan, const Round& round, flo
     if constexpr (!Transpose && Window > 0)
         inner_pass<Window, true, Vectors>(last, in, registers, kGroup, stride);
     if constexpr (!Transpose && Window == 0) transform_groups<true>(last, in, registers);
+}
+
+// Both windows where 16 does not divide d: the last one begins inside a register. The registers and the tail that the first
+// window has not are moved to or from their places.
+template <int Window, bool Transpose, int Vectors>
+TURBOQUANT_INLINE void unaligned_windows(const RotationPlan& plan, const Round& round, float* src, float* dst,
+                                         std::ptrdiff_t stride) noexcept {
+    const int window = Window > 0 ? Window : plan.window;
+    float* const last = (Transpose ? src : dst) + (plan.dim - 16 * window);
+    const std::int32_t* own = plan.identity();
+    const auto transform_window = [&](const Ends& ends) {
+        if constexpr (Window > 0)
+            first_pass<kGroup * Window, Transpose, Vectors>(ends, kGroup * window);
+        else
+            transform<Transpose>(ends, kGroup * window);
+    };
+    const auto move = [&](int ordered, int there) {
+        const float* from = src + (Transpose ? there : ordered);
+        float* to = dst + (Transpose ? ordered : there);
+        TURBOQUANT_UNROLL
+        for (int v = 0; v < Vectors; ++v) {
+            TURBOQUANT_UNROLL
+            for (int k = 0; k < kGroup; ++k)
+                store(to + v * stride + kLanes * k, load(from + v * stride + kLanes * k));
+        }
+    };
+    const auto move_outside = [&] {
+        move(0, 16 * plan.registers);  // the tail, and what follows it: first, since that is overwritten
+        for (int i = window; i < plan.registers; ++i) move(round.order[i], 16 * i);
+    };
+    if constexpr (Transpose) {
+        transform_window({last, own, plan.ones(), last, last, own, round.last, stride});
+        move_outside();
+        transform_window({src, own, plan.ones(), src, dst, round.order, round.first, stride});
+    } else {
+        move_outside();
+        transform_window({src, round.order, round.first, dst, dst, own, round.first, stride});
+        transform_window({last, own, round.last, last, last, own, round.last, stride});
+    }
 }
 
 // windows() of n = N groups of one register each, in registers.
@@ -166,7 +191,7 @@ TURBOQUANT_INLINE void register_windows(const Round& round, const float* src, fl
     if constexpr (Transpose) {
         TURBOQUANT_UNROLL
         for (int v = 0; v < Vectors; ++v) butterflies<kWindow, kOutside>(r[v]);
-        multiply(round.second, kOutside);
+        multiply(round.last, kOutside);
     } else {
         multiply(round.first, 0);
     }
@@ -176,7 +201,7 @@ TURBOQUANT_INLINE void register_windows(const Round& round, const float* src, fl
     if constexpr (Transpose) {
         multiply(round.first, 0);
     } else {
-        multiply(round.second, kOutside);
+        multiply(round.last, kOutside);
         TURBOQUANT_UNROLL
         for (int v = 0; v < Vectors; ++v) butterflies<kWindow, kOutside>(r[v]);
     }
@@ -193,32 +218,31 @@ TURBOQUANT_INLINE void register_windows(const Round& round, const float* src, fl
 template <int Groups, bool Transpose, int Vectors>
 TURBOQUANT_NOINLINE float* rotate_structured(const RotationPlan& plan, float* x, float* other,
                                              std::ptrdiff_t stride) noexcept {
-    for (int i = 0; i < plan.rounds; ++i) {
-        const int index = Transpose ? plan.rounds - 1 - i : i;
+    for (int i = 0; i < kRounds; ++i) {
+        const int index = Transpose ? kRounds - 1 - i : i;
         const Round round(plan, index);
-        if (!Transpose && index > 0) {
-            for (int v = 0; v < Vectors; ++v) {
-                tilt(x + v * stride);
-                exchange_tail(plan, round, x + v * stride);
-            }
-        }
+        const auto tilt_all = [&](float* y) {
+            for (int v = 0; v < Vectors; ++v)
+                tilt(y + v * stride + round.tilted[0], y + v * stride + round.tilted[1]);
+        };
+        if (!Transpose && index > 0) tilt_all(x);
         if constexpr (Groups > 0)
             register_windows<Groups, Transpose, Vectors>(round, x, other, stride);
+        else if (plan.tail() > 0)
+            unaligned_windows<-Groups, Transpose, Vectors>(plan, round, x, other, stride);
         else
             windows<-Groups, Transpose, Vectors>(plan, round, x, other, stride);
-        for (int v = 0; v < Vectors; ++v) {
-            pass_tail(plan, x + v * stride, other + v * stride);
-            if (Transpose && index > 0) {
-                exchange_tail(plan, round, other + v * stride);
-                tilt(other + v * stride);
-            }
-        }
+        if (Transpose && index > 0) tilt_all(other);
         float* result = other;
         other = x;
         x = result;
     }
     return x;
 }
+
+// The same for dimensions that are no multiple of 16, where a register is a whole group: kernels/rotation_shifted.inl.
+template <int P, bool Transpose, int Vectors>
+float* rotate_shifted(const RotationPlan& plan, float* x, float* other, std::ptrdiff_t stride) noexcept;
 
 // --- The dense rotation ---------------------------------------------------------------------------------------------------
 
@@ -246,7 +270,8 @@ TURBOQUANT_NOINLINE inline void dense_product(const float* columns, int dim, con
 // first windows of, P groups each. 1 where that is no more.
 template <int Dim>
 constexpr bool in_registers() noexcept {
-    return kGroup == 1 && kRegisterPaths && Dim >= 48 && Dim < 256 && !power_of_two(Dim / 16);
+    return kGroup == 1 && kRegisterPaths && Dim >= 48 && Dim < 256 && Dim % 16 == 0 &&
+           !power_of_two(Dim / 16);
 }
 constexpr int vectors_of_groups(int n) noexcept { return n == 3 ? 4 : n <= 7 ? 3 : 2; }
 constexpr int vectors_of_window(int window) noexcept {
@@ -275,6 +300,20 @@ constexpr bool always_fused() noexcept {
     return kRegisterPaths && (Dim == 8 * kLanes || Dim == 16 * kLanes || (kLanes == 16 && Dim == 4 * kLanes));
 }
 
+// rotate_structured() with a window of P groups, all of whose vectors fit the registers.
+template <int P, bool Transpose, int Dim>
+TURBOQUANT_INLINE float* rotate_window(const RotationPlan& plan, float* x, float* other, int count,
+                                       std::ptrdiff_t stride) noexcept {
+    constexpr int kVectors = vectors_of_window(P);
+    if constexpr (kGroup == 1 && may_be_unaligned<Dim>()) {
+        if (!plan.aligned())
+            return count > 1 ? rotate_shifted<P, Transpose, kVectors>(plan, x, other, stride)
+                             : rotate_shifted<P, Transpose, 1>(plan, x, other, stride);
+    }
+    return count > 1 ? rotate_structured<-P, Transpose, kVectors>(plan, x, other, stride)
+                     : rotate_structured<0, Transpose, 1>(plan, x, other, stride);
+}
+
 // growth·Πx, or growth·Πᵀx, of `count` vectors (1 or vectors_together()) at x, `stride` floats apart, each padded(dim) long;
 // `other` is as large, and both are overwritten. Returns the one that holds the results. Dim: the dimension where it is
 // fixed and the rotation not dense, so that only its path is compiled.
@@ -294,14 +333,11 @@ TURBOQUANT_NOINLINE float* rotate(const RotationPlan& plan, float* x, float* oth
                    : rotate_structured<kGroups, Transpose, 1>(plan, x, other, stride);
     } else {
         if constexpr (may_have_window<Dim>(2) && vectors_of_window(2) > 1)
-            if (count > 1 && plan.window == 2)
-                return rotate_structured<-2, Transpose, vectors_of_window(2)>(plan, x, other, stride);
+            if (plan.window == 2) return rotate_window<2, Transpose, Dim>(plan, x, other, count, stride);
         if constexpr (may_have_window<Dim>(4) && vectors_of_window(4) > 1)
-            if (count > 1 && plan.window == 4)
-                return rotate_structured<-4, Transpose, vectors_of_window(4)>(plan, x, other, stride);
+            if (plan.window == 4) return rotate_window<4, Transpose, Dim>(plan, x, other, count, stride);
         if constexpr (may_have_window<Dim>(8) && vectors_of_window(8) > 1)
-            if (count > 1 && plan.window == 8)
-                return rotate_structured<-8, Transpose, vectors_of_window(8)>(plan, x, other, stride);
+            if (plan.window == 8) return rotate_window<8, Transpose, Dim>(plan, x, other, count, stride);
         (void)count;
         return rotate_structured<0, Transpose, 1>(plan, x, other, stride);
     }
