@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Builds and runs the user's project in tests/consumer in the three ways that the library can be had: installed and found
-# by CMake, as a subdirectory (or FetchContent), installed and found by pkg-config. The installed tree is moved first:
-# it must not remember where it was installed.
+# Builds and runs the user's project in tests/consumer in the four ways that the library can be had: installed and found by
+# CMake, as a subdirectory (or FetchContent), installed and found by pkg-config, as one header. The installed tree is moved
+# first: it must not remember where it was installed.
 set -euo pipefail
 here=$(dirname "${BASH_SOURCE[0]}")
 extra_packages=(pkg-config)
@@ -29,4 +29,10 @@ echo "-- consumer: pkg-config"
 export PKG_CONFIG_PATH=$work/prefix/share/pkgconfig${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}
 read -ra flags <<<"$(pkg-config --cflags turboquant)"
 "${CXX:-g++}" -std=c++17 -O2 "${flags[@]}" tests/consumer/main.cpp -o "$work/consumer"
+"$work/consumer"
+
+echo "-- consumer: one header"
+bash cmake/amalgamate.sh "$work/single/turboquant/turboquant.hpp"
+read -ra eigen <<<"$(pkg-config --cflags eigen3)"
+"${CXX:-g++}" -std=c++17 -O2 -I "$work/single" "${eigen[@]}" tests/consumer/main.cpp -o "$work/consumer"
 "$work/consumer"
