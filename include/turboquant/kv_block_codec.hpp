@@ -113,7 +113,7 @@ public:
             const simd::InputColumns in{exact_, simd::InputType::float32, stride_, columns_};
             TURBOQUANT_KERNEL(rotate_columns)(*rotation_, false, in, rotated_, stride_, tile_);
             for (int c = 0; c < columns_; ++c)
-                keys_.round(rotated_ + c * stride_, quads_ + c * stride_, rounded_[c]);
+                keys_.round(rotated_ + c * stride_, quads_ + c * stride_, rounded_[c], tile_);
         }
         if (means_ != nullptr) {
             kernels_.products(means_->key.data(), 0, 1, key_dim_, exact_, stride_, columns_, logits_);

@@ -89,6 +89,12 @@ void load_rows(const CodecPlan& plan, const std::uint8_t* records, int count, co
 inline void load_scales_of_records(const CodecPlan& plan, const std::uint8_t* records, int count,
                                    float* scales) noexcept {
     const std::size_t record_bytes = plan.record_bytes();
+    if (plan.scale_type == ScaleType::float32) {
+        records += plan.scale_offset();
+        for (int i = 0; i < count; ++i, records += record_bytes)
+            std::memcpy(scales + i, records, sizeof *scales);
+        return;
+    }
     for (int i = 0; i < count; ++i, records += record_bytes)
         scales[i] = load_scale(records + plan.scale_offset(), plan.scale_type);
 }
