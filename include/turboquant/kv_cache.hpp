@@ -71,7 +71,9 @@ public:
         : options_(checked(options)),
           codec_(std::move(keys), std::move(values)),
           sinks_(codec_.dim(), codec_.value_dim(), options.sinks),
-          recent_(codec_.dim(), codec_.value_dim(), options.window + kBlock) {}
+          recent_(codec_.dim(), codec_.value_dim(), options.window + kBlock),
+          key_limit_(largest_norm(codec_.key_quantizer())),
+          value_limit_(largest_norm(codec_.value_quantizer())) {}
 
     // A copy is a branch: it shares all that either has until one of them writes to it.
     BasicKvCache(const BasicKvCache&) = default;
@@ -234,7 +236,6 @@ private:
     static void check_columns(const char* what, Index dim, const simd::InputColumns& in, double limit) {
         simd::EncodeResult result{};
         detail::with_scratch(simd::padded(dim), [&](float* scratch) {
-            const simd::FloatingPointGuard guard;
             result = TURBOQUANT_KERNEL(check_columns)(static_cast<int>(dim), in, limit, scratch);
         });
         if (result.error == simd::EncodeError::none) return;
@@ -246,40 +247,52 @@ private:
                                        ", too large for the quantizer's scales, which take up to " +
                                        std::to_string(limit));
     }
+    void check_keys(const simd::InputColumns& k) const { check_columns("keys", dim(), k, key_limit_); }
+    void check_values(const simd::InputColumns& v) const {
+        check_columns("values", value_dim(), v, value_limit_);
+    }
 
     void append_columns(const simd::InputColumns& k, const simd::InputColumns& v) {
-        check_columns("keys", dim(), k, largest_norm(codec_.key_quantizer()));
-        check_columns("values", value_dim(), v, largest_norm(codec_.value_quantizer()));
-        for (Index i = 0; i < k.count;) {
-            if (size_ < options_.sinks) {
-                const Index count = std::min(static_cast<Index>(k.count) - i, options_.sinks - size_);
-                sinks_.make_room(0, size_, size_ + count);
-                for (Index j = 0; j < count; ++j) copy_token(k, v, i + j, sinks_, size_ + j);
-                size_ += count;
-                i += count;
-                continue;
+        const simd::FloatingPointGuard guard;
+        const auto count = static_cast<Index>(k.count);
+        // What fits beside the waiting tokens is checked as it is copied: tokens count from when size_ says so.
+        const bool few = size_ >= options_.sinks && count <= room_before_block();
+        if (!few) {
+            check_keys(k);
+            check_values(v);
+        }
+        for (Index i = 0; i < count;) {
+            const bool sink = size_ < options_.sinks;
+            const Index some = std::min(count - i, sink ? options_.sinks - size_ : room_before_block());
+            detail::ExactTokens& tokens = sink ? sinks_ : recent_;
+            const Index first = sink ? size_ : later();
+            tokens.make_room(sink ? 0 : coded_, first, first + some);
+            if (!copy_tokens(k, v, i, some, tokens, first) && few) {
+                check_keys(k);
+                check_values(v);
             }
-            const Index first = later(), left = options_.window + kBlock - (first - coded_);
-            const Index count = std::min(static_cast<Index>(k.count) - i, left);
-            recent_.make_room(coded_, first, first + count);
-            for (Index j = 0; j < count; ++j) copy_token(k, v, i + j, recent_, first + j);
-            size_ += count;
-            i += count;
-            quantize_full_block();
+            size_ += some;
+            i += some;
+            if (!sink) quantize_full_block();
         }
     }
+    // Tokens until a block is complete.
+    Index room_before_block() const noexcept { return options_.window + kBlock - (later() - coded_); }
 
-    void copy_token(const simd::InputColumns& k, const simd::InputColumns& v, Index column,
-                    detail::ExactTokens& to, Index token) const {
-        copy_column(k, column, to.key(token), dim());
-        copy_column(v, column, to.value(token), value_dim());
-    }
-    static void copy_column(const simd::InputColumns& in, Index column, float* to, Index dim) {
-        if (in.type == simd::InputType::float32)
-            std::memcpy(to, static_cast<const float*>(in.data) + column * in.stride,
-                        static_cast<std::size_t>(dim) * sizeof(float));
-        else
-            TURBOQUANT_KERNEL(widen_column)(in, column, static_cast<int>(dim), to);
+    // Columns i … i + count − 1 to tokens first … of `tokens`. False where one needs a closer look.
+    bool copy_tokens(const simd::InputColumns& k, const simd::InputColumns& v, Index i, Index count,
+                     detail::ExactTokens& tokens, Index first) const {
+        const auto copy = TURBOQUANT_KERNEL(copy_rows);
+        bool ordinary = true;
+        for (const Index end = i + count; i < end;) {
+            const detail::ExactTokens::Room to = tokens.room(first, first + (end - i));
+            ordinary &= copy(static_cast<int>(dim()), k, i, to.count, key_limit_, to.keys) == i + to.count;
+            ordinary &=
+                copy(static_cast<int>(value_dim()), v, i, to.count, value_limit_, to.values) == i + to.count;
+            i += to.count;
+            first += to.count;
+        }
+        return ordinary;
     }
 
     // Once the tokens past the window complete a block, they go into it.
@@ -526,9 +539,9 @@ private:
             if (first == last) return;
             tokens.make_room(first, first, last);
             for (Index i = first; i < last; ++i, from += key_bytes)
-                std::memcpy(tokens.key(i), from, key_bytes);
+                std::memcpy(tokens.room(i, i + 1).keys, from, key_bytes);
             for (Index i = first; i < last; ++i, from += value_bytes)
-                std::memcpy(tokens.value(i), from, value_bytes);
+                std::memcpy(tokens.room(i, i + 1).values, from, value_bytes);
         };
         if (fields.means) {
             Eigen::VectorXf key(dim()), value(value_dim());
@@ -554,6 +567,7 @@ private:
     KvCacheOptions options_;
     Codec codec_;
     detail::ExactTokens sinks_, recent_;
+    double key_limit_, value_limit_;  // the largest norms that scales can hold
     std::vector<detail::SharedBytes> blocks_;
     Index size_ = 0, coded_ = 0;
 };
