@@ -82,20 +82,30 @@ TEST(SplitQuantizer, PartsHaveTheirOwnDistortion) {
     EXPECT_LT(all, .5 * (x - plain.decode(plain.encode(x))).squaredNorm());
 }
 
-TEST(SplitQuantizer, ChannelsGoToTheirParts) {
-    const auto channels = some_channels(61, 20);
-    const Split42 split(61, 3, channels, tq::ScaleRule::least_squares);
-    const Eigen::MatrixXf x = gaussian(61, 130, 1), back = split.decode(split.encode(x));
+void goes_to_its_part(Index dim, Index count) {
+    const auto channels = some_channels(dim, count);
+    const Split42 split(dim, 3, channels, tq::ScaleRule::least_squares);
+    const Eigen::MatrixXf x = gaussian(dim, 130, 1), back = split.decode(split.encode(x));
     const std::vector<Index> ascending = split.outlier_channels();
     EXPECT_TRUE(std::is_sorted(ascending.begin(), ascending.end()));
-    Eigen::MatrixXf outliers(20, 130), rest(41, 130), outliers_back(20, 130), rest_back(41, 130);
-    for (Index i = 0, a = 0, b = 0; i < 61; ++i) {
+    Eigen::MatrixXf outliers(count, 130), rest(dim - count, 130), outliers_back = outliers, rest_back = rest;
+    for (Index i = 0, a = 0, b = 0; i < dim; ++i) {
         const bool is = std::find(channels.begin(), channels.end(), i) != channels.end();
         (is ? outliers.row(a) : rest.row(b)) = x.row(i);
         (is ? outliers_back.row(a++) : rest_back.row(b++)) = back.row(i);
     }
-    EXPECT_TRUE(split.outliers().decode(split.outliers().encode(outliers)) == outliers_back);
-    EXPECT_TRUE(split.rest().decode(split.rest().encode(rest)) == rest_back);
+    EXPECT_TRUE(split.outliers().decode(split.outliers().encode(outliers)) == outliers_back) << dim;
+    EXPECT_TRUE(split.rest().decode(split.rest().encode(rest)) == rest_back) << dim;
+}
+TEST(SplitQuantizer, ChannelsGoToTheirParts) {
+    goes_to_its_part(2, 1);
+    goes_to_its_part(61, 20);
+    goes_to_its_part(128, 64);
+    // Parts on either side of 256, below which kernels take more work memory.
+    goes_to_its_part(256, 32);
+    goes_to_its_part(256, 1);
+    goes_to_its_part(640, 128);
+    goes_to_its_part(1000, 600);
 }
 
 template <class Quantizer>

@@ -291,13 +291,18 @@ private:
         return TURBOQUANT_KERNEL(find_extreme_column)(in, 0, dim, limit, scratch) == in.count;
     }
 
+    // Small dimensions may need more than large ones.
+    std::ptrdiff_t work_floats() const noexcept {
+        return std::max(simd::work_floats(3, outliers_.dim()), simd::work_floats(3, rest_.dim()));
+    }
+
     // Records of some columns; `out` nullptr: only finds out whether they can be stored.
     simd::EncodeResult encode_some(const simd::InputColumns& in, Index begin, Index end, std::uint8_t* out,
                                    float* scratch) const {
         const std::size_t bytes = bytes_per_vector(), first_bytes = outliers_.bytes_per_vector();
         float* const column = scratch + kEncoded * dim();
         float* const work = column + simd::padded(dim());
-        auto* const records = reinterpret_cast<std::uint8_t*>(work + simd::work_floats(3, dim()));
+        auto* const records = reinterpret_cast<std::uint8_t*>(work + work_floats());
         for (Index first = begin; first < end; first += kEncoded) {
             const Index count = std::min(kEncoded, end - first);
             gather(in, first, count, scratch, column);
@@ -332,7 +337,7 @@ private:
             const int parts = detail::part_count(in.count, threads);
             simd::EncodeResult results[detail::kMaxParts];
             const std::ptrdiff_t floats =
-                kEncoded * dim() + simd::padded(dim()) + simd::work_floats(3, dim()) +
+                kEncoded * dim() + simd::padded(dim()) + work_floats() +
                 static_cast<std::ptrdiff_t>(static_cast<std::size_t>(kEncoded) * bytes_per_vector() / 4 + 16);
             detail::for_each_part(in.count, parts, [&](int part, Index first, Index count) {
                 detail::with_scratch(floats, [&](float* scratch) {
