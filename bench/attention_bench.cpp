@@ -1,6 +1,7 @@
 // Attention on compressed keys and values beside attention on float32 and fp16: ns per token of the context, for contexts of
 // 2k, 32k and 256k tokens of 128 coordinates and 1, 4 and 8 queries; bytes per token; the error of the output; and the cost
-// of append. One Markdown table; every row's timings alternate with the others' of its context. One thread.
+// of append. One Markdown table; every row's timings alternate with the others' of its context. Then from which context on a
+// step of generation, append and attend, takes less time than with fp16, and the cache less memory. One thread.
 //
 //   attention_bench [tokens …]     contexts, each a multiple of 64; 2048 32768 262144 unless told
 #include <algorithm>
@@ -90,12 +91,8 @@ void add_baselines(std::vector<Row>& rows, const Context& context) {
     using Halves = Eigen::Matrix<Eigen::half, Eigen::Dynamic, Eigen::Dynamic>;
     const auto k = std::make_shared<Halves>(kDim, context.tokens),
                v = std::make_shared<Halves>(kDim, context.tokens);
-    const double start = now();
-    for (Index i = 0; i < context.tokens; ++i) {
-        k->col(i) = context.keys.col(i).cast<Eigen::half>();
-        v->col(i) = context.values.col(i).cast<Eigen::half>();
-    }
-    (void)start;
+    *k = context.keys.cast<Eigen::half>();
+    *v = context.values.cast<Eigen::half>();
     rows.push_back({"float32",
                     2.0 * kDim * 4,
                     0,
@@ -173,6 +170,98 @@ void run(Index tokens) {
     std::fflush(stdout);
 }
 
+// --- Break-even ------------------------------------------------------------------------------------------------------
+
+constexpr Index kLongest = 2048;
+
+// ns of one attend, at each multiple of 64 tokens up to kLongest, for each of kQueries.
+struct Steps {
+    double append = 0;  // ns
+    std::vector<double> bytes, attend[3];
+};
+
+template <class Attend>
+double time_of(const Attend& attend, Index tokens) {
+    const int inner = static_cast<int>(std::max<Index>(1, 16384 / tokens));
+    std::vector<double> ns;
+    for (int repetition = 0; repetition < 7; ++repetition) {
+        const double start = now();
+        for (int k = 0; k < inner; ++k) attend();
+        ns.push_back(1e9 * (now() - start) / inner);
+    }
+    return median(ns);
+}
+
+Steps fp16_steps(const Context& context) {
+    using Halves = Eigen::Matrix<Eigen::half, Eigen::Dynamic, Eigen::Dynamic>;
+    const Eigen::MatrixXf q = context.queries * (1.44269504f / std::sqrt(128.0f));
+    const Halves k = context.keys.cast<Eigen::half>(), v = context.values.cast<Eigen::half>();
+    Eigen::MatrixXf out(kDim, 8);
+    Steps steps;
+    for (Index n = 64; n <= kLongest; n += 64) {
+        steps.bytes.push_back(4.0 * kDim * static_cast<double>(n));
+        for (std::size_t i = 0; i < 3; ++i)
+            steps.attend[i].push_back(time_of(
+                [&] {
+                    attention_baseline::attend_half(reinterpret_cast<const std::uint16_t*>(k.data()),
+                                                    reinterpret_cast<const std::uint16_t*>(v.data()), n,
+                                                    q.data(), kQueries[i], out.data());
+                },
+                n));
+    }
+    return steps;
+}
+
+template <int KeyBits, int ValueBits>
+Steps cache_steps(const Context& context) {
+    tq::KvCache<kDim, KeyBits, ValueBits> cache;
+    Eigen::MatrixXf out(kDim, 8);
+    Steps steps;
+    for (int pass = 0; pass < 2; ++pass) {
+        cache.clear();
+        const double start = now();
+        for (Index i = 0; i < kLongest; ++i) cache.append(context.keys.col(i), context.values.col(i));
+        steps.append = 1e9 * (now() - start) / static_cast<double>(kLongest);
+    }
+    tq::KvCache<kDim, KeyBits, ValueBits> growing;
+    for (Index n = 64; n <= kLongest; n += 64) {
+        growing.append(context.keys.middleCols(n - 64, 64), context.values.middleCols(n - 64, 64));
+        steps.bytes.push_back(static_cast<double>(growing.bytes()));
+        for (std::size_t i = 0; i < 3; ++i)
+            steps.attend[i].push_back(time_of(
+                [&] { growing.attend(context.queries.leftCols(kQueries[i]), out.leftCols(kQueries[i])); },
+                n));
+    }
+    return steps;
+}
+
+// The least context from which on `ours` is not above `theirs`, in a step that costs so much more.
+std::string break_even(const std::vector<double>& ours, const std::vector<double>& theirs, double more) {
+    std::size_t from = ours.size();
+    while (from > 0 && ours[from - 1] + more <= theirs[from - 1]) --from;
+    return from == ours.size() ? "above " + std::to_string(kLongest) : std::to_string(64 * (from + 1));
+}
+
+void print_break_even() {
+    const Context context(kLongest);
+    const Steps half = fp16_steps(context);
+    std::printf(
+        "\nTokens of context from which on a cache takes less than fp16, whose append counts as free\n\n");
+    std::printf("| kept as | bytes | append + attend, m = 1 | m = 4 | m = 8 | append, ns |\n");
+    std::printf("|---|---:|---:|---:|---:|---:|\n");
+    const auto print = [&](const char* name, const Steps& steps) {
+        std::printf("| %s | %s |", name, break_even(steps.bytes, half.bytes, 0).c_str());
+        for (std::size_t i = 0; i < 3; ++i)
+            std::printf(" %s |", break_even(steps.attend[i], half.attend[i], steps.append).c_str());
+        std::printf(" %.0f |\n", steps.append);
+    };
+    print("K8/V8", cache_steps<8, 8>(context));
+    print("K4/V4", cache_steps<4, 4>(context));
+    print("K4/V3", cache_steps<4, 3>(context));
+    print("K3/V3", cache_steps<3, 3>(context));
+    print("K2/V2", cache_steps<2, 2>(context));
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -192,4 +281,5 @@ int main(int argc, char** argv) {
         "| tokens | kept as | bytes/token | ns/token, m = 1 | m = 4 | m = 8 | append, ns | output error |\n");
     std::printf("|---:|---|---:|---:|---:|---:|---:|---:|\n");
     for (const Index tokens : contexts) run(tokens);
+    if (attention_baseline::target() != nullptr) print_break_even();
 }

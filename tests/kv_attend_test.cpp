@@ -85,15 +85,19 @@ TEST(KvAttend, EveryTarget) {
     on_every_target<2>();
     on_every_target<3>();
     on_every_target<4>();
+    on_every_target<5>();
+    on_every_target<6>();
+    on_every_target<7>();
     on_every_target<8>();
 }
 
-// 4 bits: integer queries and centroids move a logit by .7 % of the logits' deviation. 8 bits: float rounding.
+// 4 bits: integer queries and centroids move a logit by .7 % of the logits' deviation. 8 bits: where queries, weights and
+// centroids are integers of 15 and 16 bits by .015 %, else by float rounding.
 template <class Bits>
 class Options : public testing::Test {
 protected:
     static constexpr Index kDim = 64, kSize = 500, kColumns = 24;
-    static constexpr double kMoved = Bits::value == 4 ? 0.007 : 1e-6;
+    static constexpr double kMoved = Bits::value == 4 ? 0.007 : 1.5e-4;
     using Cache = tq::KvCache<Dynamic, Bits::value>;
     Options() : cache_(kDim), q_(2.0f * gaussian(kDim, kColumns, 3)) {
         cache_.append(tokens(kDim, kSize, 1), tokens(kDim, kSize, 2));
@@ -177,8 +181,9 @@ TYPED_TEST(Options, SplitContextsMerge) {
         options.last = -1;
         options.lse = other_lse.data();
         tq::merge_attention(out, lse.data(), this->cache_.attend(this->q_, options), other_lse.data());
-        // Weights may be rounded differently, each time by .6 % of their energy (4 bits); 8 bits: float rounding.
-        EXPECT_LE((out - whole).norm(), (TypeParam::value == 4 ? 0.01f : 2e-5f) * whole.norm()) << cut;
+        // Weights may be rounded differently, each time by .6 % of their energy (4 bits). 8 bits: by float rounding, or where
+        // products are integers by the part that is left out, 1e-4 (attention_wide.inl).
+        EXPECT_LE((out - whole).norm(), (TypeParam::value == 4 ? 0.01f : 1e-4f) * whole.norm()) << cut;
     }
 }
 

@@ -3,7 +3,8 @@
 //
 //   MseQuantizer, 1 to 4 bits   interleaved for integer dot products (simd/scan_layout.hpp for keys, simd/value_layout.hpp
 //                               for values), then 64 scales; products and sums are taken in the rotated domain
-//   MseQuantizer, 5 to 8 bits   records one after another (codes.hpp); the same in float
+//   MseQuantizer, 5 to 8 bits   records one after another (codes.hpp); the same, in integers of two bytes where the target
+//                               has the lookups, else in float
 //   any other                   records one after another, decoded part by part
 #pragma once
 
@@ -83,7 +84,7 @@ public:
         store_keys(records, first, count, block);
     }
 
-    void round(const float*, std::int8_t*, simd::ScanQuery&) const noexcept {}
+    void round(float*, std::int8_t*, simd::ScanQuery&, float*) const noexcept {}
 
     const float* key_products(const FloatKernels& kernels, const std::uint8_t* block, int tokens,
                               const BlockQueries& queries, float* logits, float*, float* tile) const {
@@ -142,6 +143,13 @@ private:
 
 // --- MseQuantizer --------------------------------------------------------------------------------------------------
 
+// The weights' rounding adds at most this to the square of the values' relative error: the square of .06 times the root of
+// the distortion at each width.
+inline constexpr float kDistortions[] = {1,       0.36f,   0.117f,  0.034f, 0.0095f,
+                                         0.0025f, 6.4e-4f, 1.6e-4f, 4.1e-5f};
+template <int Bits>
+inline constexpr float kWeightTolerance = 0.0036f * kDistortions[Bits];
+
 // What its two formats share.
 template <int Dim, int Bits>
 class MseFormat {
@@ -171,6 +179,24 @@ protected:
     const simd::CodecPlan* plan_;
 };
 
+// The kernels on integers of two bytes, where the target has them.
+template <int Bits>
+struct WideKernels {
+    void (*round)(int, float*, std::ptrdiff_t, std::ptrdiff_t, float*) noexcept = nullptr;
+    void (*products)(const simd::CodecPlan&, const std::uint8_t*, int, const float*, std::ptrdiff_t, int,
+                     float*) noexcept = nullptr;
+    void (*accumulate)(const simd::CodecPlan&, const std::uint8_t*, int, const simd::RoundedWeights*,
+                       std::uint32_t, float*, std::ptrdiff_t) noexcept = nullptr;
+    WideKernels() {
+#if TURBOQUANT_X86
+        if (active_target() != Target::avx512_vnni) return;
+        round = &simd::avx512_vnni::round_wide_rows;
+        products = &simd::avx512_vnni::template wide_products_of_records<Bits>;
+        accumulate = &simd::avx512_vnni::template accumulate_wide_records<Bits>;
+#endif
+    }
+};
+
 template <int Dim, int Bits>
 class RecordFormat : public MseFormat<Dim, Bits> {
     using Base = MseFormat<Dim, Bits>;
@@ -191,10 +217,17 @@ public:
         store_keys(records, first, count, block);
     }
 
-    void round(const float*, std::int8_t*, simd::ScanQuery&) const noexcept {}
+    void round(float* rotated, std::int8_t*, simd::ScanQuery&, float* scratch) const noexcept {
+        if (wide_.round != nullptr) wide_.round(plan_->dim, rotated, 0, 1, scratch);
+    }
 
     const float* key_products(const FloatKernels& kernels, const std::uint8_t* block, int tokens,
                               const BlockQueries& queries, float* logits, float* scales, float* tile) const {
+        if (wide_.products != nullptr) {
+            wide_.products(*plan_, block, tokens, queries.rotated, queries.stride, queries.columns, logits);
+            TURBOQUANT_KERNEL(load_scales_of_records)(*plan_, block, tokens, scales);
+            return scales;
+        }
         for_parts(block, tokens, scales, tile, [&](int first, int count, std::ptrdiff_t stride) {
             kernels.products(tile, stride, count, plan_->dim, queries.rotated, queries.stride,
                              queries.columns, logits + first);
@@ -202,15 +235,20 @@ public:
         return scales;
     }
     std::uint32_t soften(const FloatKernels& kernels, const std::uint8_t* block, simd::SoftmaxBlock softmax,
-                         const simd::SoftmaxState& state, float* logits, simd::RoundedWeights*) const {
+                         const simd::SoftmaxState& state, float* logits,
+                         simd::RoundedWeights* rounded) const {
         alignas(64) float scales[kBlockTokens];
         TURBOQUANT_KERNEL(load_scales_of_records)(*plan_, block, softmax.tokens, scales);
         softmax.value_scales = scales;
-        return kernels.soften(softmax, state, logits);
+        if (wide_.accumulate == nullptr) return kernels.soften(softmax, state, logits);
+        softmax.tolerance = kWeightTolerance<Bits>;
+        return TURBOQUANT_INT8_KERNEL(soften_codes)(softmax, state, logits, rounded);
     }
     void accumulate(const FloatKernels& kernels, const std::uint8_t* block, int tokens, const float* weights,
-                    const simd::RoundedWeights*, std::uint32_t, const simd::SoftmaxState& state,
-                    float* tile) const {
+                    const simd::RoundedWeights* rounded, std::uint32_t counted,
+                    const simd::SoftmaxState& state, float* tile) const {
+        if (wide_.accumulate != nullptr)
+            return wide_.accumulate(*plan_, block, tokens, rounded, counted, state.rotated, state.stride);
         float scales[kBlockTokens];
         for_parts(block, tokens, scales, tile, [&](int first, int count, std::ptrdiff_t stride) {
             kernels.accumulate(tile, stride, count, plan_->dim, weights + first, state.columns, state.rotated,
@@ -244,6 +282,8 @@ private:
             body(first, count, stride);
         }
     }
+
+    WideKernels<Bits> wide_;
 };
 
 template <int Dim, int Bits>
@@ -289,7 +329,7 @@ public:
         }
     }
 
-    void round(const float* rotated, std::int8_t* quads, simd::ScanQuery& query) const noexcept {
+    void round(const float* rotated, std::int8_t* quads, simd::ScanQuery& query, float*) const noexcept {
         query = simd::round_query(keys_, rotated, quads);
     }
 
@@ -303,7 +343,7 @@ public:
                          simd::RoundedWeights* rounded) const {
         alignas(64) float stored[kBlockTokens];
         softmax.value_scales = block_scales(block + values_.index_bytes(), plan_->scale_type, stored);
-        softmax.tolerance = kTolerance;
+        softmax.tolerance = kWeightTolerance<Bits>;
         return soften_(softmax, state, logits, rounded);
     }
     void accumulate(const FloatKernels&, const std::uint8_t* block, int tokens, const float*,
@@ -349,13 +389,6 @@ private:
     std::size_t scale_bytes_;
     decltype(TURBOQUANT_INT8_KERNEL(template code_products_of_block<Bits>)) products_ =
         TURBOQUANT_INT8_KERNEL(template code_products_of_block<Bits>);
-    // The weights' rounding adds at most this to the square of the values' relative error: the square of .06 times the root of
-    // the distortion at each width (.36, .117, .034, .0095).
-    static constexpr float kTolerance = Bits == 1   ? 0.0036f * 0.36f
-                                        : Bits == 2 ? 0.0036f * 0.117f
-                                        : Bits == 3 ? 0.0036f * 0.034f
-                                                    : 0.0036f * 0.0095f;
-
     decltype(TURBOQUANT_INT8_KERNEL(soften_codes)) soften_ = TURBOQUANT_INT8_KERNEL(soften_codes);
     decltype(TURBOQUANT_INT8_KERNEL(template accumulate_codes_of_block<Bits>)) accumulate_ =
         TURBOQUANT_INT8_KERNEL(template accumulate_codes_of_block<Bits>);

@@ -9,6 +9,8 @@
 //   4 (or 2)                    scale of the centroids, float (or a 16-bit float)
 //   4                           scale of the sketch, float (sketches only)
 //
+// That of a SplitQuantizer is the outliers' record, then the rest's.
+//
 // Unused bits are zero. Codes carry the identity of the quantizer that made them (CodecId); every call compares it.
 #pragma once
 
@@ -28,7 +30,7 @@
 
 TURBOQUANT_NAMESPACE_BEGIN
 
-enum class QuantizerKind : int { none = 0, mse, residual_sign, turbo };
+enum class QuantizerKind : int { none = 0, mse, residual_sign, turbo, split };
 enum class SketchKind : int { orthogonal, gaussian };
 
 // Everything that decoding depends on. Two quantizers of equal id read each other's codes.
@@ -40,10 +42,11 @@ struct CodecId {
     SketchKind sketch = SketchKind::orthogonal;
     simd::ScaleType scale = simd::ScaleType::float32;
     std::uint64_t seed = 0;
+    std::uint64_t parts = 0;  // of a SplitQuantizer: a hash of its channels and of its parts' fingerprints
 
     friend bool operator==(const CodecId& a, const CodecId& b) noexcept {
         return a.kind == b.kind && a.dim == b.dim && a.bits == b.bits && a.rotation == b.rotation &&
-               a.sketch == b.sketch && a.scale == b.scale && a.seed == b.seed;
+               a.sketch == b.sketch && a.scale == b.scale && a.seed == b.seed && a.parts == b.parts;
     }
     friend bool operator!=(const CodecId& a, const CodecId& b) noexcept { return !(a == b); }
 
@@ -54,12 +57,17 @@ struct CodecId {
         for (int part : {static_cast<int>(kind), static_cast<int>(dim), static_cast<int>(bits),
                          static_cast<int>(rotation), static_cast<int>(sketch), static_cast<int>(scale)})
             hash = RandomBits(hash, RandomStream::rotation).word(static_cast<std::uint64_t>(part));
+        if (kind == QuantizerKind::split) hash = RandomBits(hash, RandomStream::rotation).word(parts);
         return hash;
     }
 
     // For messages: "TurboQuantizer of dimension 128, 4 bits, hadamard rotation, orthogonal sketch, seed 7".
     TURBOQUANT_COLD std::string description() const {
         if (kind == QuantizerKind::none) return "no quantizer";
+        if (kind == QuantizerKind::split)
+            return "SplitQuantizer of dimension " + std::to_string(dim) + ", " + std::to_string(bits) +
+                   (bits == 1 ? " bit" : " bits") + " for outliers, parts and channels " +
+                   std::to_string(parts) + ", seed " + std::to_string(seed);
         std::string text = kind == QuantizerKind::mse     ? "MseQuantizer"
                            : kind == QuantizerKind::turbo ? "TurboQuantizer"
                                                           : "ResidualSignQuantizer";

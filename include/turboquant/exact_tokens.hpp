@@ -56,14 +56,21 @@ public:
             SharedBytes(static_cast<std::size_t>(larger.capacity_ * value_dim_ + 32) * sizeof(float));
         for (Index i = first; i < live; ++i) {
             const Run token = run(i, i + 1);
-            std::memcpy(larger.key(i), token.keys, static_cast<std::size_t>(key_dim_) * sizeof(float));
-            std::memcpy(larger.value(i), token.values, static_cast<std::size_t>(value_dim_) * sizeof(float));
+            const Room to = larger.room(i, i + 1);
+            std::memcpy(to.keys, token.keys, static_cast<std::size_t>(key_dim_) * sizeof(float));
+            std::memcpy(to.values, token.values, static_cast<std::size_t>(value_dim_) * sizeof(float));
         }
         *this = std::move(larger);
     }
-    float* key(Index i) noexcept { return reinterpret_cast<float*>(keys_.data()) + i % capacity_ * key_dim_; }
-    float* value(Index i) noexcept {
-        return reinterpret_cast<float*>(values_.data()) + i % capacity_ * value_dim_;
+    // Where tokens first … last − 1 go that make_room() made room for: as many of them as lie side by side.
+    struct Room {
+        float *keys, *values;
+        Index count;
+    };
+    Room room(Index first, Index last) noexcept {
+        const Index slot = first % capacity_;
+        return {floats(keys_) + slot * key_dim_, floats(values_) + slot * value_dim_,
+                std::min(last - first, capacity_ - slot)};
     }
     std::size_t bytes() const noexcept { return keys_.bytes() + values_.bytes(); }
 
@@ -71,6 +78,7 @@ private:
     static const float* floats(const SharedBytes& bytes) noexcept {
         return reinterpret_cast<const float*>(bytes.data());
     }
+    static float* floats(SharedBytes& bytes) noexcept { return reinterpret_cast<float*>(bytes.data()); }
     Index key_dim_, value_dim_, limit_, capacity_ = 0;
     SharedBytes keys_, values_;
 };

@@ -38,8 +38,8 @@ bool BasicFlatIndex<Quantizer>::write(std::ostream& os) const {
         static_cast<std::uint64_t>(options_.metric), options_.centring, encoding_,
         static_cast<std::uint64_t>(count_),          explicit_ids_,     static_cast<std::uint64_t>(next_id_)};
     detail::write_container_header(os, header);
-    if (!detail::write_record(os, detail::header_of("FlatIndex::save", quantizer_, CodesView()), nullptr))
-        return false;
+    const detail::RecordHeader record = detail::header_of("FlatIndex::save", quantizer_, CodesView());
+    if (!detail::write_codes(os, quantizer_, record, CodesView())) return false;
     detail::PayloadWriter writer(os);
     writer.write(mean_.data(), mean_bytes());
     writer.align();

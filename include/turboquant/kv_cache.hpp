@@ -10,16 +10,12 @@
 #pragma once
 
 #include <algorithm>
-#include <cerrno>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
-#include <fstream>
 #include <istream>
 #include <ostream>
 #include <string>
-#include <system_error>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -71,7 +67,9 @@ public:
         : options_(checked(options)),
           codec_(std::move(keys), std::move(values)),
           sinks_(codec_.dim(), codec_.value_dim(), options.sinks),
-          recent_(codec_.dim(), codec_.value_dim(), options.window + kBlock) {}
+          recent_(codec_.dim(), codec_.value_dim(), options.window + kBlock),
+          key_limit_(largest_norm(codec_.key_quantizer())),
+          value_limit_(largest_norm(codec_.value_quantizer())) {}
 
     // A copy is a branch: it shares all that either has until one of them writes to it.
     BasicKvCache(const BasicKvCache&) = default;
@@ -174,31 +172,15 @@ public:
     void clear() { truncate(0); }
 
     // Writes the whole cache (kv_cache_file.hpp) and flushes. Throws std::runtime_error when the stream fails.
-    void save(std::ostream& os) const {
-        const std::vector<std::uint8_t> payload = written();
-        if (!detail::write_cache(os, fields(), payload))
-            detail::throw_runtime_error("KvCache::save: writing to the stream failed");
-    }
+    void save(std::ostream& os) const;
     // The same into a file, which is replaced at once when all is on the disk.
-    void save(const std::string& path) const {
-        const std::vector<std::uint8_t> payload = written();
-        detail::ReplacementFile file(detail::quoted("KvCache::save", path), path);
-        errno = 0;
-        if (!detail::write_cache(file.stream(), fields(), payload)) file.fail("writing failed", errno);
-        file.commit();
-    }
+    void save(const std::string& path) const;
 
     // The cache that was saved. Throws std::runtime_error, saying what was expected and what came, when the file is damaged or
     // of another type; any single flipped bit and any truncation is found. From a stream not a byte more than the cache's is
     // read.
-    static BasicKvCache load(std::istream& is) { return loaded(is, false, "KvCache::load"); }
-    static BasicKvCache load(const std::string& path) {
-        const std::string where = detail::quoted("KvCache::load", path);
-        errno = 0;
-        std::ifstream file(path, std::ios::binary);
-        if (!file) detail::throw_bad_file(where, "cannot open it: " + std::system_category().message(errno));
-        return loaded(file, true, where);
-    }
+    static BasicKvCache load(std::istream& is);
+    static BasicKvCache load(const std::string& path);
 
 private:
     static const KvCacheOptions& checked(const KvCacheOptions& options) {
@@ -231,95 +213,25 @@ private:
             if (quantizer.plan().scale_type == simd::ScaleType::float16) most = 65504.0;
         return most / (4.0 * std::sqrt(static_cast<double>(quantizer.dim())));
     }
-    static void check_columns(const char* what, Index dim, const simd::InputColumns& in, double limit) {
-        simd::EncodeResult result{};
-        detail::with_scratch(simd::padded(dim), [&](float* scratch) {
-            const simd::FloatingPointGuard guard;
-            result = TURBOQUANT_KERNEL(check_columns)(static_cast<int>(dim), in, limit, scratch);
-        });
-        if (result.error == simd::EncodeError::none) return;
-        const auto column = static_cast<Index>(result.encoded);
-        if (result.error == simd::EncodeError::not_finite)
-            detail::throw_not_finite("KvCache::append", what, column);
-        detail::throw_invalid_argument("KvCache::append: column " + std::to_string(column) + " of the " +
-                                       what + " has norm " + std::to_string(result.norm) +
-                                       ", too large for the quantizer's scales, which take up to " +
-                                       std::to_string(limit));
+    static void check_columns(const char* what, Index dim, const simd::InputColumns& in, double limit);
+    void check_keys(const simd::InputColumns& k) const { check_columns("keys", dim(), k, key_limit_); }
+    void check_values(const simd::InputColumns& v) const {
+        check_columns("values", value_dim(), v, value_limit_);
     }
 
-    void append_columns(const simd::InputColumns& k, const simd::InputColumns& v) {
-        check_columns("keys", dim(), k, largest_norm(codec_.key_quantizer()));
-        check_columns("values", value_dim(), v, largest_norm(codec_.value_quantizer()));
-        for (Index i = 0; i < k.count;) {
-            if (size_ < options_.sinks) {
-                const Index count = std::min(static_cast<Index>(k.count) - i, options_.sinks - size_);
-                sinks_.make_room(0, size_, size_ + count);
-                for (Index j = 0; j < count; ++j) copy_token(k, v, i + j, sinks_, size_ + j);
-                size_ += count;
-                i += count;
-                continue;
-            }
-            const Index first = later(), left = options_.window + kBlock - (first - coded_);
-            const Index count = std::min(static_cast<Index>(k.count) - i, left);
-            recent_.make_room(coded_, first, first + count);
-            for (Index j = 0; j < count; ++j) copy_token(k, v, i + j, recent_, first + j);
-            size_ += count;
-            i += count;
-            quantize_full_block();
-        }
-    }
+    void append_columns(const simd::InputColumns& k, const simd::InputColumns& v);
+    // Tokens until a block is complete.
+    Index room_before_block() const noexcept { return options_.window + kBlock - (later() - coded_); }
 
-    void copy_token(const simd::InputColumns& k, const simd::InputColumns& v, Index column,
-                    detail::ExactTokens& to, Index token) const {
-        copy_column(k, column, to.key(token), dim());
-        copy_column(v, column, to.value(token), value_dim());
-    }
-    static void copy_column(const simd::InputColumns& in, Index column, float* to, Index dim) {
-        if (in.type == simd::InputType::float32)
-            std::memcpy(to, static_cast<const float*>(in.data) + column * in.stride,
-                        static_cast<std::size_t>(dim) * sizeof(float));
-        else
-            TURBOQUANT_KERNEL(widen_column)(in, column, static_cast<int>(dim), to);
-    }
+    // Columns i … i + count − 1 to tokens first … of `tokens`. False where one needs a closer look.
+    bool copy_tokens(const simd::InputColumns& k, const simd::InputColumns& v, Index i, Index count,
+                     detail::ExactTokens& tokens, Index first) const;
 
     // Once the tokens past the window complete a block, they go into it.
-    void quantize_full_block() {
-        const Index end = (coded_ / kBlock + 1) * kBlock;
-        if (later() < end + options_.window) return;
-        if (options_.centring && codec_.means() == nullptr) set_means(end);
-        const std::size_t key_bytes = aligned_key_bytes();
-        const auto index = static_cast<std::size_t>(coded_ / kBlock);
-        if (index == blocks_.size())
-            blocks_.emplace_back(key_bytes + codec_.value_block_bytes(), /*zeroed=*/false);
-        else
-            blocks_[index].make_unique();
-        std::uint8_t* const block = blocks_[index].data();
-        recent_.for_runs(coded_, end, [&](const detail::ExactTokens::Run& run, Index token) {
-            codec_.encode_columns("KvCache::append", {run.keys, simd::InputType::float32, dim(), run.count},
-                                  {run.values, simd::InputType::float32, value_dim(), run.count},
-                                  /*plain=*/true, static_cast<int>(token % kBlock), block, block + key_bytes);
-        });
-        coded_ = end;
-    }
+    void quantize_full_block();
 
     // Of tokens coded_ … end − 1, in order, in double.
-    void set_means(Index end) {
-        Eigen::VectorXf key(dim()), value(value_dim());
-        const auto mean = [&](Eigen::VectorXf& out, const float* detail::ExactTokens::Run::*rows) {
-            for (Index i = 0; i < out.size(); ++i) {
-                double sum = 0;
-                recent_.for_runs(coded_, end, [&](const detail::ExactTokens::Run& run, Index) {
-                    for (Index t = 0; t < run.count; ++t)
-                        sum += static_cast<double>((run.*rows)[t * out.size() + i]);
-                });
-                out[i] = static_cast<float>(sum / static_cast<double>(end - coded_));
-            }
-        };
-        const simd::FloatingPointGuard guard;
-        mean(key, &detail::ExactTokens::Run::keys);
-        mean(value, &detail::ExactTokens::Run::values);
-        codec_.set_means(key, value);
-    }
+    void set_means(Index end);
 
     // Where a block's values begin.
     std::size_t aligned_key_bytes() const { return (codec_.key_block_bytes() + 3) / 4 * 4; }
@@ -345,215 +257,29 @@ private:
         });
     }
 
-    static simd::InputColumns part(simd::InputColumns in, Index first, Index count) noexcept {
-        const std::ptrdiff_t element = in.type == simd::InputType::float32 ? 4 : 2;
-        in.data = static_cast<const std::uint8_t*>(in.data) + first * in.stride * element;
-        in.count = count;
-        return in;
-    }
-
     void attend_columns(const simd::InputColumns& queries, const detail::VisibleTokens& visible,
-                        const AttendOptions& options, Eigen::Ref<Eigen::MatrixXf>& out) const {
-        const std::ptrdiff_t stride = simd::padded(value_dim());
-        const Index columns = std::min<Index>(queries.count, Pass::columns_at_once(dim(), value_dim()));
-        const std::ptrdiff_t state_floats = (detail::state_floats(stride, columns) + 15) / 16 * 16;
-        const std::ptrdiff_t floats = state_floats + std::max(Pass::scratch_floats(dim(), value_dim()),
-                                                              Pass::finish_floats(value_dim()));
-        detail::with_scratch(floats, [&](float* scratch) {
-            const simd::FloatingPointGuard guard;
-            Pass pass(codec_.key_quantizer(), codec_.value_quantizer(), codec_.means(), options.scale,
-                      options.softcap, scratch + state_floats);
-            for (Index first = 0; first < queries.count; first += columns) {
-                const Index count = std::min(columns, static_cast<Index>(queries.count) - first);
-                const simd::SoftmaxState state = detail::state_in(scratch, stride, count);
-                detail::clear_state(state);
-                const Index bad = pass.begin(part(queries, first, count), state);
-                if (bad >= 0) detail::throw_not_finite("KvCache::attend", "queries", first + bad);
-                for (Index c = 0; c < count; ++c) pass.see(static_cast<int>(c), visible(first + c));
-                for_tokens(
-                    [&](const detail::ExactTokens::Run& run, Index token) {
-                        pass.exact(run.keys, dim(), run.values, value_dim(), run.count, token);
-                    },
-                    [&](const void* keys, const void* values, int tokens, Index token) {
-                        pass.coded(keys, values, tokens, token);
-                    });
-                pass.flush();
-                Pass::finish(codec_.value_quantizer(), codec_.means(), state,
-                             out.data() + first * out.outerStride(), out.outerStride(),
-                             options.lse != nullptr ? options.lse + first : nullptr, scratch + state_floats);
-            }
-        });
-    }
+                        const AttendOptions& options, Eigen::Ref<Eigen::MatrixXf>& out) const;
 
-    void score_columns(const simd::InputColumns& queries, Eigen::Ref<Eigen::MatrixXf>& out) const {
-        detail::with_scratch(Pass::scratch_floats(dim(), value_dim()), [&](float* scratch) {
-            const simd::FloatingPointGuard guard;
-            Pass pass(codec_.key_quantizer(), codec_.value_quantizer(), codec_.means(), 1.0f / detail::kLog2E,
-                      0.0f, scratch);
-            const Index at_once = Pass::columns_at_once(dim(), value_dim());
-            for (Index first = 0; first < queries.count; first += at_once) {
-                const Index count = std::min(at_once, static_cast<Index>(queries.count) - first);
-                const Index bad = pass.begin(part(queries, first, count), simd::SoftmaxState{});
-                if (bad >= 0) detail::throw_not_finite("KvCache::scores", "queries", first + bad);
-                const auto store = [&](const float* products, int tokens, Index token) {
-                    for (Index c = 0; c < count; ++c)
-                        std::memcpy(out.data() + (first + c) * out.outerStride() + token,
-                                    products + c * kBlock, static_cast<std::size_t>(tokens) * sizeof(float));
-                };
-                for_tokens(
-                    [&](const detail::ExactTokens::Run& run, Index token) {
-                        for (Index t = 0; t < run.count; t += kBlock) {
-                            const int tokens = static_cast<int>(std::min(kBlock, run.count - t));
-                            store(pass.exact_products(run.keys + t * dim(), dim(), tokens), tokens,
-                                  token + t);
-                        }
-                    },
-                    [&](const void* keys, const void*, int tokens, Index token) {
-                        store(pass.coded_products(keys, tokens), tokens, token);
-                    });
-            }
-        });
-    }
+    void score_columns(const simd::InputColumns& queries, Eigen::Ref<Eigen::MatrixXf>& out) const;
 
     template <bool Keys>
-    Eigen::MatrixXf decoded() const {
-        const Index rows = Keys ? dim() : value_dim();
-        Eigen::MatrixXf out(rows, size_);
-        for_tokens(
-            [&](const detail::ExactTokens::Run& run, Index token) {
-                std::memcpy(out.data() + token * rows, Keys ? run.keys : run.values,
-                            static_cast<std::size_t>(rows * run.count) * sizeof(float));
-            },
-            [&](const void* keys, const void* values, int tokens, Index token) {
-                for (int t = 0; t < tokens; ++t) {
-                    float* const to = out.data() + (token + t) * rows;
-                    codec_.decode(keys, values, t, Keys ? to : nullptr, Keys ? nullptr : to);
-                }
-            });
-        return out;
-    }
+    Eigen::MatrixXf decoded() const;
 
     // --- Files ------------------------------------------------------------------------------------------------------
 
-    detail::CacheFields fields() const {
-        detail::CacheFields fields;
-        fields.key_id = codec_.key_quantizer().id();
-        fields.value_id = codec_.value_quantizer().id();
-        fields.key_rule = SerializationTraits<KeyQuantizer>::scale_rule(codec_.key_quantizer());
-        fields.value_rule = SerializationTraits<ValueQuantizer>::scale_rule(codec_.value_quantizer());
-        fields.centring = options_.centring;
-        fields.means = codec_.means() != nullptr;
-        fields.seed = options_.seed;
-        fields.window = options_.window;
-        fields.sinks = options_.sinks;
-        fields.size = size_;
-        fields.coded = coded_;
-        fields.key_block_bytes = codec_.key_block_bytes();
-        fields.value_block_bytes = codec_.value_block_bytes();
-        return fields;
-    }
+    detail::CacheFields fields() const;
 
-    std::vector<std::uint8_t> written() const {
-        const detail::CacheFields all = fields();
-        std::vector<std::uint8_t> payload;
-        payload.reserve(all.payload());
-        payload.resize(detail::kCachePrefix);
-        detail::write_cache_prefix(all, payload.data());
-        const auto add = [&payload](const void* data, std::size_t bytes) {
-            const auto* from = static_cast<const std::uint8_t*>(data);
-            payload.insert(payload.end(), from, from + bytes);
-        };
-        const std::size_t key_bytes = static_cast<std::size_t>(dim()) * sizeof(float);
-        const std::size_t value_bytes = static_cast<std::size_t>(value_dim()) * sizeof(float);
-        const auto add_tokens = [&](const detail::ExactTokens& tokens, Index first, Index last) {
-            using Run = detail::ExactTokens::Run;
-            tokens.for_runs(first, last, [&](const Run& run, Index) {
-                add(run.keys, static_cast<std::size_t>(run.count) * key_bytes);
-            });
-            tokens.for_runs(first, last, [&](const Run& run, Index) {
-                add(run.values, static_cast<std::size_t>(run.count) * value_bytes);
-            });
-        };
-        if (all.means) {
-            add(codec_.means()->key.data(), key_bytes);
-            add(codec_.means()->value.data(), value_bytes);
-        }
-        add_tokens(sinks_, 0, sink_count());
-        for (Index first = 0; first < coded_; first += kBlock) {
-            detail::SharedBytes block = blocks_[static_cast<std::size_t>(first / kBlock)];
-            if (coded_ - first < kBlock) {  // what truncate() left behind is not part of the cache
-                block.make_unique();
-                codec_.erase(block.data(), block.data() + aligned_key_bytes(), coded_ - first);
-            }
-            add(block.data(), all.key_block_bytes);
-            add(block.data() + aligned_key_bytes(), all.value_block_bytes);
-        }
-        add_tokens(recent_, coded_, later());
-        return payload;
-    }
+    std::vector<std::uint8_t> written() const;
 
-    static BasicKvCache loaded(std::istream& is, bool whole, const std::string& where) {
-        const detail::LoadedCache file =
-            detail::read_cache(is, SerializationTraits<KeyQuantizer>::id(),
-                               SerializationTraits<ValueQuantizer>::id(), whole, where);
-        const detail::CacheFields& fields = file.fields;
-        KvCacheOptions options;
-        options.seed = fields.seed;
-        options.window = fields.window;
-        options.sinks = fields.sinks;
-        options.centring = fields.centring;
-        BasicKvCache cache(
-            SerializationTraits<KeyQuantizer>::make(fields.key_id.dim, fields.key_id.seed, fields.key_rule),
-            SerializationTraits<ValueQuantizer>::make(fields.value_id.dim, fields.value_id.seed,
-                                                      fields.value_rule),
-            options);
-        if (cache.codec_.key_block_bytes() != fields.key_block_bytes ||
-            cache.codec_.value_block_bytes() != fields.value_block_bytes)
-            detail::throw_bad_file(where, "the file's blocks have " + std::to_string(fields.key_block_bytes) +
-                                              " and " + std::to_string(fields.value_block_bytes) +
-                                              " bytes; expected " +
-                                              std::to_string(cache.codec_.key_block_bytes()) + " and " +
-                                              std::to_string(cache.codec_.value_block_bytes()));
-        cache.take(fields, file.payload.data() + detail::kCachePrefix);
-        return cache;
-    }
+    static BasicKvCache loaded(std::istream& is, bool whole, const std::string& where);
 
     // The tokens of a verified file.
-    void take(const detail::CacheFields& fields, const std::uint8_t* from) {
-        const std::size_t key_bytes = static_cast<std::size_t>(dim()) * sizeof(float);
-        const std::size_t value_bytes = static_cast<std::size_t>(value_dim()) * sizeof(float);
-        const auto take_tokens = [&](detail::ExactTokens& tokens, Index first, Index last) {
-            if (first == last) return;
-            tokens.make_room(first, first, last);
-            for (Index i = first; i < last; ++i, from += key_bytes)
-                std::memcpy(tokens.key(i), from, key_bytes);
-            for (Index i = first; i < last; ++i, from += value_bytes)
-                std::memcpy(tokens.value(i), from, value_bytes);
-        };
-        if (fields.means) {
-            Eigen::VectorXf key(dim()), value(value_dim());
-            std::memcpy(key.data(), from, key_bytes);
-            std::memcpy(value.data(), from + key_bytes, value_bytes);
-            codec_.set_means(key, value);
-            from += key_bytes + value_bytes;
-        }
-        take_tokens(sinks_, 0, fields.sink_count());
-        blocks_.reserve(static_cast<std::size_t>(fields.blocks()));
-        for (Index i = 0; i < fields.blocks(); ++i) {
-            blocks_.emplace_back(aligned_key_bytes() + fields.value_block_bytes, /*zeroed=*/false);
-            std::memcpy(blocks_.back().data(), from, fields.key_block_bytes);
-            from += fields.key_block_bytes;
-            std::memcpy(blocks_.back().data() + aligned_key_bytes(), from, fields.value_block_bytes);
-            from += fields.value_block_bytes;
-        }
-        take_tokens(recent_, fields.coded, fields.coded + fields.recent());
-        size_ = fields.size;
-        coded_ = fields.coded;
-    }
+    void take(const detail::CacheFields& fields, const std::uint8_t* from);
 
     KvCacheOptions options_;
     Codec codec_;
     detail::ExactTokens sinks_, recent_;
+    double key_limit_, value_limit_;  // the largest norms that scales can hold
     std::vector<detail::SharedBytes> blocks_;
     Index size_ = 0, coded_ = 0;
 };
@@ -563,3 +289,8 @@ template <int HeadDim, int KeyBits, int ValueBits = KeyBits, int ValueDim = Head
 using KvCache = BasicKvCache<MseQuantizer<HeadDim, KeyBits>, MseQuantizer<ValueDim, ValueBits>>;
 
 TURBOQUANT_NAMESPACE_END
+
+// The members' definitions.
+#include "turboquant/kv_cache_append.hpp"
+#include "turboquant/kv_cache_attend.hpp"
+#include "turboquant/kv_cache_save.hpp"

@@ -191,6 +191,12 @@ public:
 
     // For kernels and containers built on quantizers.
     const simd::CodecPlan& plan() const noexcept { return plan_; }
+    // Records of all columns, side by side, until one cannot be stored. Under a FloatingPointGuard; scratch:
+    // simd::work_floats(3, dim()).
+    simd::EncodeResult encode_records(const simd::InputColumns& in, std::uint8_t* out, float* scratch) const {
+        const auto kernel = TURBOQUANT_KERNEL(template encode<IndexBits, HasSketch, kKernelDim>);
+        return kernel(plan_, in, out, scratch);
+    }
 
 protected:
     QuantizerInterface(const CodecId& id, const simd::CodecPlan& plan) noexcept : id_(id), plan_(plan) {

@@ -5,14 +5,18 @@
 //     0   8  89 54 51 43 0D 0A 1A 0A                           48   8  seed
 //     8   4  format version, 1                                 56   8  n, the number of vectors
 //    12   4  bytes of the header, 128                          64   8  bytes per vector
-//    16   4  quantizer: 1 Mse, 2 ResidualSign, 3 Turbo         72   8  CodecId::fingerprint()
+//    16   4  quantizer: 1 Mse, 2 ResidualSign, 3 Turbo, 4 Split  72   8  CodecId::fingerprint()
 //    20   4  dimension                                         80   8  bytes of the whole record
-//    24   4  bits                                              88  32  zeros
-//    28   4  scale rule: 0 norm, 1 unbiased, 2 least squares  120   8  checksum of bytes 0 … 119
+//    24   4  bits                                              88   8  Split: bytes of the preamble, else 0
+//    28   4  scale rule: 0 norm, 1 unbiased, 2 least squares   96   8  Split: CodecId::parts, else 0
+//                                                             104  16  zeros
+//                                                             120   8  checksum of bytes 0 … 119
 //    32   4  scale type: 0 float, 1 half, 2 bfloat16          128      payload: n vectors as in codes.hpp
 //    36   4  rotation: 0 hadamard, 1 haar                           8  for each block of the payload, its checksum
 //    40   4  sketch: 0 orthogonal, 1 gaussian                       8  checksum of bytes 0 … 119, then those checksums
 //    44   4  bytes of a block, 65536 (the last is shorter)             zeros up to a multiple of 64 bytes
+//
+// The payload of a SplitQuantizer begins with a preamble (split_quantizer_file.hpp), a multiple of 64 bytes.
 //
 // Checksums are CRC-64/XZ: every single flipped bit, and every burst of up to 64 bits, is detected for certain; other
 // damage is missed with probability 2^-64. Every byte is covered by a checksum or must be zero.
@@ -40,12 +44,12 @@ TURBOQUANT_NAMESPACE_BEGIN
 namespace detail {
 
 static_assert(int(QuantizerKind::mse) == 1 && int(QuantizerKind::residual_sign) == 2 &&
-                  int(QuantizerKind::turbo) == 3 && int(ScaleRule::norm) == 0 &&
-                  int(ScaleRule::unbiased) == 1 && int(ScaleRule::least_squares) == 2 &&
-                  int(simd::ScaleType::float32) == 0 && int(simd::ScaleType::float16) == 1 &&
-                  int(simd::ScaleType::bfloat16) == 2 && int(RotationKind::hadamard) == 0 &&
-                  int(RotationKind::haar) == 1 && int(SketchKind::orthogonal) == 0 &&
-                  int(SketchKind::gaussian) == 1,
+                  int(QuantizerKind::turbo) == 3 && int(QuantizerKind::split) == 4 &&
+                  int(ScaleRule::norm) == 0 && int(ScaleRule::unbiased) == 1 &&
+                  int(ScaleRule::least_squares) == 2 && int(simd::ScaleType::float32) == 0 &&
+                  int(simd::ScaleType::float16) == 1 && int(simd::ScaleType::bfloat16) == 2 &&
+                  int(RotationKind::hadamard) == 0 && int(RotationKind::haar) == 1 &&
+                  int(SketchKind::orthogonal) == 0 && int(SketchKind::gaussian) == 1,
               "turboquant: these numbers are part of the file format");
 
 inline constexpr std::uint8_t kMagic[8] = {0x89, 'T', 'Q', 'C', '\r', '\n', 0x1A, '\n'};
@@ -124,9 +128,12 @@ struct RecordHeader {
     int scale_rule = 0;
     Index count = 0;
     std::size_t bytes_per_vector = 0;
+    std::size_t preamble = 0;    // bytes before the vectors
     std::uint64_t checksum = 0;  // of the header: read, or once written
 
-    std::size_t payload() const noexcept { return static_cast<std::size_t>(count) * bytes_per_vector; }
+    std::size_t payload() const noexcept {
+        return preamble + static_cast<std::size_t>(count) * bytes_per_vector;
+    }
     std::size_t blocks() const noexcept { return payload() / kBlockBytes + (payload() % kBlockBytes != 0); }
     std::size_t total() const noexcept {
         return (kHeaderBytes + payload() + 8 * (blocks() + 1) + 63) / 64 * 64;
@@ -161,7 +168,7 @@ inline HeaderBytes write_header(RecordHeader& header) noexcept {
     }
     for (std::uint64_t field :
          {id.seed, static_cast<std::uint64_t>(header.count), std::uint64_t{header.bytes_per_vector},
-          id.fingerprint(), std::uint64_t{header.total()}}) {
+          id.fingerprint(), std::uint64_t{header.total()}, std::uint64_t{header.preamble}, id.parts}) {
         put(&bytes[static_cast<std::size_t>(at)], 8, field);
         at += 8;
     }
@@ -193,7 +200,7 @@ inline void check_fields(const std::uint8_t* bytes, const std::string& where) {
         int at;
         std::uint64_t least, most;
     };
-    constexpr Field fields[] = {{"quantizer kind", 16, 1, 3},
+    constexpr Field fields[] = {{"quantizer kind", 16, 1, 4},
                                 {"dimension", 20, 1, kLargestDim},
                                 {"number of bits", 24, 1, 8},
                                 {"scale rule", 28, 0, 2},
@@ -209,11 +216,17 @@ inline void check_fields(const std::uint8_t* bytes, const std::string& where) {
                                       (field.least < field.most ? " to " + std::to_string(field.most) : "") +
                                       ", but the header says " + std::to_string(value));
     }
-    for (int at = 88; at < 120; ++at)
+    for (int at = get(bytes + 16, 4) == 4 ? 104 : 88; at < 120; ++at)
         if (bytes[at] != 0) throw_unexpected(where, "reserved byte of the header", 0, bytes[at]);
 }
 
-// Bytes of one vector's record, as codes.hpp lays it out.
+// Bytes of the preamble of codes of a SplitQuantizer.
+inline std::size_t preamble_bytes(const CodecId& id) noexcept {
+    return id.kind == QuantizerKind::split ? (80 + (static_cast<std::size_t>(id.dim) + 7) / 8 + 63) / 64 * 64
+                                           : 0;
+}
+
+// Bytes of one vector's record, as codes.hpp lays it out (but for SplitQuantizer, whose parts the header does not tell).
 inline std::size_t record_bytes(const CodecId& id) noexcept {
     const simd::RotationPlan some_sketch;
     simd::CodecPlan plan;
@@ -284,9 +297,17 @@ inline RecordHeader read_header(const std::uint8_t* bytes, std::size_t size, con
     if (header.id.kind != QuantizerKind::mse && header.scale_rule != 0)
         throw_unexpected(where, "scale rule of a quantizer that has none", 0,
                          static_cast<std::uint64_t>(header.scale_rule));
-    header.bytes_per_vector = record_bytes(header.id);
-    if (const std::uint64_t got = get(bytes + 64, 8); got != header.bytes_per_vector)
-        throw_unexpected(where, "bytes per vector", header.bytes_per_vector, got);
+    if (header.id.kind == QuantizerKind::split) header.id.parts = get(bytes + 96, 8);
+    header.preamble = preamble_bytes(header.id);
+    if (const std::uint64_t got = get(bytes + 88, 8); got != header.preamble)
+        throw_unexpected(where, "bytes of the preamble", header.preamble, got);
+    const std::uint64_t stated = get(bytes + 64, 8);
+    // Two parts take up to 8 bits a coordinate and two scales each, and at least a scale each.
+    const bool split = header.id.kind == QuantizerKind::split && stated >= 4 &&
+                       stated <= static_cast<std::uint64_t>(header.id.dim) + 32;
+    header.bytes_per_vector = split ? static_cast<std::size_t>(stated) : record_bytes(header.id);
+    if (stated != header.bytes_per_vector)
+        throw_unexpected(where, "bytes per vector", header.bytes_per_vector, stated);
     if (const std::uint64_t got = get(bytes + 72, 8); got != header.id.fingerprint())
         throw_unexpected(where, "fingerprint", header.id.fingerprint(), got);
     header.count = static_cast<Index>(get(bytes + 56, 8));
@@ -301,6 +322,7 @@ inline void check_wanted(const RecordHeader& header, CodecId wanted, const std::
     const bool any_dim = wanted.dim == Eigen::Dynamic;
     if (any_dim) wanted.dim = header.id.dim;
     wanted.seed = header.id.seed;
+    wanted.parts = header.id.parts;
     if (wanted == header.id) return;
     std::string text = wanted.description();
     text.erase(text.rfind(", seed"));

@@ -19,11 +19,13 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <istream>
 #include <ostream>
 #include <string>
 #include <system_error>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -49,6 +51,9 @@ TURBOQUANT_NAMESPACE_BEGIN
 //   CodecId id()                          of the type: dim Eigen::Dynamic where any will do; seed 0
 //   int scale_rule(const Quantizer&)      0 where there is none
 //   Quantizer make(Index dim, std::uint64_t seed, int scale_rule)
+// or, where the codes are preceded by a preamble (SplitQuantizer), instead of make():
+//   void write_preamble(const Quantizer&, std::uint8_t*)
+//   Quantizer make_from(const CodecId&, const std::uint8_t* preamble, const std::string& where)
 // Beyond that a quantizer needs id() and bytes_per_vector(), and a QuantizerKind that record_format.hpp knows.
 template <class Quantizer>
 struct SerializationTraits {
@@ -113,7 +118,27 @@ struct LoadedView {
 
 namespace detail {
 
+template <class Traits, class = void>
+struct has_preamble : std::false_type {};
+template <class Traits>
+struct has_preamble<Traits, std::void_t<decltype(&Traits::make_from)>> : std::true_type {};
+
 // --- Writing -------------------------------------------------------------------------------------------------------
+
+// write_record() of a quantizer's codes, behind their preamble where they have one.
+template <class Quantizer>
+bool write_codes(std::ostream& os, const Quantizer& quantizer, const RecordHeader& header,
+                 const CodesView& codes) {
+    using Traits = SerializationTraits<Quantizer>;
+    if constexpr (has_preamble<Traits>::value) {
+        std::vector<std::uint8_t> payload(header.payload());
+        Traits::write_preamble(quantizer, payload.data());
+        if (codes.bytes() > 0) std::memcpy(payload.data() + header.preamble, codes.data(), codes.bytes());
+        return write_record(os, header, payload.data());
+    } else {
+        return (void)quantizer, write_record(os, header, codes.data());
+    }
+}
 
 // Throws std::invalid_argument when the codes are not the quantizer's. Codes that belong to no quantizer yet are empty
 // codes of any.
@@ -124,6 +149,7 @@ RecordHeader header_of(const char* where, const Quantizer& quantizer, const Code
     header.scale_rule = SerializationTraits<Quantizer>::scale_rule(quantizer);
     header.count = codes.size();
     header.bytes_per_vector = quantizer.bytes_per_vector();
+    header.preamble = preamble_bytes(header.id);
     if (const std::string reason = too_large(header); !reason.empty())
         throw_invalid_argument(std::string(where) + ": " + reason);
     if (codes.size() == 0 && codes.id().kind == QuantizerKind::none) return header;
@@ -268,9 +294,18 @@ private:
 // --- Reading -------------------------------------------------------------------------------------------------------
 
 template <class Quantizer>
-Quantizer rebuild(const RecordHeader& header, const std::string& where) {
-    Quantizer quantizer =
-        SerializationTraits<Quantizer>::make(header.id.dim, header.id.seed, header.scale_rule);
+Quantizer make_quantizer(const RecordHeader& header, const std::uint8_t* preamble, const std::string& where) {
+    using Traits = SerializationTraits<Quantizer>;
+    if constexpr (has_preamble<Traits>::value)
+        return Traits::make_from(header.id, preamble, where);
+    else
+        return (void)preamble, (void)where, Traits::make(header.id.dim, header.id.seed, header.scale_rule);
+}
+
+// preamble: the first bytes of the payload.
+template <class Quantizer>
+Quantizer rebuild(const RecordHeader& header, const std::uint8_t* preamble, const std::string& where) {
+    Quantizer quantizer = make_quantizer<Quantizer>(header, preamble, where);
     if (quantizer.id() != header.id || quantizer.bytes_per_vector() != header.bytes_per_vector)
         throw_bad_file(where, "the file holds codes of a " + header.id.description() +
                                   ", but the quantizer built from it is " + quantizer.id().description());
@@ -317,6 +352,15 @@ inline Codes read_codes(std::istream& is, const RecordHeader& header, bool known
     return codes;
 }
 
+inline Codes without_preamble(const RecordHeader& header, const Codes& payload) {
+    Codes codes;
+    std::uint8_t* const to = codes.room(header.bytes_per_vector, header.count);
+    if (header.count > 0)
+        std::memcpy(to, payload.data() + header.preamble, header.payload() - header.preamble);
+    codes.commit(header.id, header.bytes_per_vector, header.count);
+    return codes;
+}
+
 template <class Quantizer>
 Loaded<Quantizer> load_record(std::istream& is, bool whole, const std::string& where) {
     if (!is) throw_bad_file(where, "the stream had failed before");
@@ -329,7 +373,9 @@ Loaded<Quantizer> load_record(std::istream& is, bool whole, const std::string& w
     Codes codes = read_codes(is, header, left > 0, where);
     if (whole && is.peek() != std::istream::traits_type::eof())
         throw_bad_file(where, "trailing bytes after the expected " + std::to_string(header.total()));
-    return {rebuild<Quantizer>(header, where), std::move(codes)};
+    Quantizer quantizer = rebuild<Quantizer>(header, codes.data(), where);
+    if (header.preamble > 0) codes = without_preamble(header, codes);
+    return {std::move(quantizer), std::move(codes)};
 }
 
 inline std::string quoted(const char* call, const std::string& path) {
@@ -343,7 +389,7 @@ inline std::string quoted(const char* call, const std::string& path) {
 template <class Quantizer>
 void save(std::ostream& os, const Quantizer& quantizer, CodesView codes) {
     const detail::RecordHeader header = detail::header_of("save", quantizer, codes);
-    if (!detail::write_record(os, header, codes.data()))
+    if (!detail::write_codes(os, quantizer, header, codes))
         detail::throw_runtime_error("save: writing " + std::to_string(header.total()) +
                                     " bytes to the stream failed");
 }
@@ -354,7 +400,7 @@ void save(const std::string& path, const Quantizer& quantizer, CodesView codes) 
     const detail::RecordHeader header = detail::header_of("save", quantizer, codes);
     detail::ReplacementFile file(detail::quoted("save", path), path);
     errno = 0;
-    if (!detail::write_record(file.stream(), header, codes.data()))
+    if (!detail::write_codes(file.stream(), quantizer, header, codes))
         file.fail("writing " + std::to_string(header.total()) + " bytes failed", errno);
     file.commit();
 }
@@ -392,8 +438,8 @@ LoadedView<Quantizer> view_of_bytes(const void* data, std::size_t size) {
         checksums.push_back(
             detail::crc64(payload + at, std::min(detail::kBlockBytes, header.payload() - at)));
     detail::check_tail(header, checksums, payload + header.payload(), where);
-    return {detail::rebuild<Quantizer>(header, where),
-            CodesView(payload, header.count, header.bytes_per_vector, header.id)};
+    return {detail::rebuild<Quantizer>(header, payload, where),
+            CodesView(payload + header.preamble, header.count, header.bytes_per_vector, header.id)};
 }
 
 TURBOQUANT_NAMESPACE_END

@@ -94,6 +94,7 @@ namespace avx512_vnni {
 #include "turboquant/simd/avx512_vnni/attention.inl"
 #include "turboquant/simd/kernels/int8.inl"
 #include "turboquant/simd/kernels/rows_wide.inl"
+#include "turboquant/simd/kernels/attention_wide.inl"
 }  // namespace avx512_vnni
 TURBOQUANT_REGION_END
 #if !defined(__clang__)

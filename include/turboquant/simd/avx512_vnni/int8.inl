@@ -159,18 +159,23 @@ struct WideLookup {
         if constexpr (Bits <= 6) return _mm512_permutexvar_epi8(codes, tables[0]);
         return _mm512_permutex2var_epi8(tables[0], codes, tables[kTables > 1 ? 1 : 0]);
     }
-    TURBOQUANT_INLINE void operator()(Row packed, Row& low, Row& high) const noexcept {
-        __m512i codes = packed.v;
-        if constexpr (Bits < 8)
-            codes = _mm512_multishift_epi64_epi8(shifts, _mm512_permutexvar_epi8(bytes, codes));
-        low.v = find(low_tables, codes);
-        high.v = find(high_tables, codes);
+    // 64 codes, a byte each.
+    TURBOQUANT_INLINE Row unpack(Row packed) const noexcept {
+        if constexpr (Bits == 8) return packed;
+        return {_mm512_multishift_epi64_epi8(shifts, _mm512_permutexvar_epi8(bytes, packed.v))};
+    }
+    TURBOQUANT_INLINE void find(Row codes, Row& low, Row& high) const noexcept {
+        low.v = find(low_tables, codes.v);
+        high.v = find(high_tables, codes.v);
         if constexpr (Bits == 8) {
-            const __mmask64 upper = _mm512_movepi8_mask(codes);
+            const __mmask64 upper = _mm512_movepi8_mask(codes.v);
             low.v = _mm512_mask_blend_epi8(upper, low.v,
-                                           _mm512_permutex2var_epi8(low_tables[2], codes, low_tables[3]));
-            high.v = _mm512_mask_blend_epi8(upper, high.v,
-                                            _mm512_permutex2var_epi8(high_tables[2], codes, high_tables[3]));
+                                           _mm512_permutex2var_epi8(low_tables[2], codes.v, low_tables[3]));
+            high.v = _mm512_mask_blend_epi8(
+                upper, high.v, _mm512_permutex2var_epi8(high_tables[2], codes.v, high_tables[3]));
         }
+    }
+    TURBOQUANT_INLINE void operator()(Row packed, Row& low, Row& high) const noexcept {
+        find(unpack(packed), low, high);
     }
 };

@@ -89,16 +89,26 @@ void load_rows(const CodecPlan& plan, const std::uint8_t* records, int count, co
 inline void load_scales_of_records(const CodecPlan& plan, const std::uint8_t* records, int count,
                                    float* scales) noexcept {
     const std::size_t record_bytes = plan.record_bytes();
+    if (plan.scale_type == ScaleType::float32) {
+        records += plan.scale_offset();
+        for (int i = 0; i < count; ++i, records += record_bytes)
+            std::memcpy(scales + i, records, sizeof *scales);
+        return;
+    }
     for (int i = 0; i < count; ++i, records += record_bytes)
         scales[i] = load_scale(records + plan.scale_offset(), plan.scale_type);
 }
 
+// Among ordinary norms.
+TURBOQUANT_INLINE float squared_limit(double limit) noexcept {
+    const double square = limit * limit;
+    return square < 0x1p60 ? static_cast<float>(square) : 0x1p60f;
+}
+
 // The first column that is not finite, or whose norm exceeds `limit`.
 inline EncodeResult check_columns(int dim, const InputColumns& in, double limit, float* scratch) noexcept {
-    const double square = limit * limit;
-    const float squared_limit = square < 0x1p60 ? static_cast<float>(square) : 0x1p60f;
     std::ptrdiff_t i = 0;
-    for (; (i = find_extreme_column(in, i, dim, squared_limit, scratch)) < in.count; ++i) {
+    for (; (i = find_extreme_column(in, i, dim, squared_limit(limit), scratch)) < in.count; ++i) {
         const LoadedVector vector = load_column(in, i, dim, scratch);
         if (!vector.finite) return {i, EncodeError::not_finite, 0.0};
         const double norm = std::ldexp(std::sqrt(static_cast<double>(vector.squared_norm)), vector.exponent);
@@ -107,17 +117,50 @@ inline EncodeResult check_columns(int dim, const InputColumns& in, double limit,
     return {in.count, EncodeError::none, 0.0};
 }
 
-// A column of 16-bit floats as `dim` floats.
-inline void widen_column(const InputColumns& in, std::ptrdiff_t column, int dim, float* out) noexcept {
-    const std::uint16_t* from = static_cast<const std::uint16_t*>(in.data) + column * in.stride;
-    for (int i = 0; i < dim; i += kLanes) {
-        std::uint16_t halves[kLanes] = {};
-        const int count = dim - i < kLanes ? dim - i : kLanes;
-        std::memcpy(halves, from + i, 2 * static_cast<std::size_t>(count));
-        float values[kLanes];
-        store(values, in.type == InputType::float16 ? load_float16(halves) : load_bfloat16(halves));
-        std::memcpy(out + i, values, sizeof(float) * static_cast<std::size_t>(count));
+// Columns first … first + count − 1 as rows of `dim` floats without a gap. Returns the first whose norm is not ordinary or
+// which exceeds `limit` (check_columns() tells what is the matter, if anything is), or first + count.
+inline std::ptrdiff_t copy_rows(int dim, const InputColumns& in, std::ptrdiff_t first, std::ptrdiff_t count,
+                                double limit, float* out) noexcept {
+    const float most = squared_limit(limit);
+    std::ptrdiff_t extreme = first + count;
+    for (std::ptrdiff_t column = first; column < first + count; ++column, out += dim) {
+        const bool floats = in.type == InputType::float32;
+        const auto* x = static_cast<const float*>(in.data) + (floats ? column * in.stride : 0);
+        const auto* halves = static_cast<const std::uint16_t*>(in.data) + column * in.stride;
+        Floats sums[kSums];
+        TURBOQUANT_UNROLL
+        for (int k = 0; k < kSums; ++k) sums[k] = zero();
+        int i = 0;
+        for (; i + 32 <= dim; i += 32) {
+            TURBOQUANT_UNROLL
+            for (int k = 0; k < kSums; ++k) {
+                const int at = i + kLanes * k;
+                const Floats value = floats ? load(x + at) : load_halves(in.type, halves + at);
+                store(out + at, value);
+                sums[k] = fused(value, value, sums[k]);
+            }
+        }
+        float rest[32] = {};
+        if (i < dim) {
+            const auto left = static_cast<std::size_t>(dim - i);
+            if (floats) {
+                std::memcpy(rest, x + i, left * sizeof(float));
+            } else {
+                std::uint16_t narrow[32] = {};
+                std::memcpy(narrow, halves + i, left * sizeof(std::uint16_t));
+                for (int k = 0; k < 32; k += kLanes) store(rest + k, load_halves(in.type, narrow + k));
+            }
+            std::memcpy(out + i, rest, left * sizeof(float));
+            for (int k = 0; k < kSums; ++k) {
+                const Floats value = load(rest + kLanes * k);
+                sums[k] = fused(value, value, sums[k]);
+            }
+        }
+        const float squared_norm = reduce(sums);
+        if ((!ordinary_squared_norm(squared_norm) || squared_norm > most) && column < extreme)
+            extreme = column;
     }
+    return extreme;
 }
 
 // `count` 16-bit scales, a multiple of 16, as floats.

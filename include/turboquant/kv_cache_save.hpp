@@ -1,0 +1,168 @@
+// KvCache: saving and loading (kv_cache_file.hpp has the format).
+#pragma once
+
+#include <cerrno>
+#include <cstdint>
+#include <cstring>
+#include <fstream>
+#include <string>
+#include <system_error>
+#include <vector>
+
+#include "turboquant/kv_cache.hpp"
+
+TURBOQUANT_NAMESPACE_BEGIN
+
+template <class KeyQuantizer, class ValueQuantizer>
+detail::CacheFields BasicKvCache<KeyQuantizer, ValueQuantizer>::fields() const {
+    detail::CacheFields fields;
+    fields.key_id = codec_.key_quantizer().id();
+    fields.value_id = codec_.value_quantizer().id();
+    fields.key_rule = SerializationTraits<KeyQuantizer>::scale_rule(codec_.key_quantizer());
+    fields.value_rule = SerializationTraits<ValueQuantizer>::scale_rule(codec_.value_quantizer());
+    fields.centring = options_.centring;
+    fields.means = codec_.means() != nullptr;
+    fields.seed = options_.seed;
+    fields.window = options_.window;
+    fields.sinks = options_.sinks;
+    fields.size = size_;
+    fields.coded = coded_;
+    fields.key_block_bytes = codec_.key_block_bytes();
+    fields.value_block_bytes = codec_.value_block_bytes();
+    return fields;
+}
+
+template <class KeyQuantizer, class ValueQuantizer>
+std::vector<std::uint8_t> BasicKvCache<KeyQuantizer, ValueQuantizer>::written() const {
+    const detail::CacheFields all = fields();
+    std::vector<std::uint8_t> payload;
+    payload.reserve(all.payload());
+    payload.resize(detail::kCachePrefix);
+    detail::write_cache_prefix(all, payload.data());
+    const auto add = [&payload](const void* data, std::size_t bytes) {
+        const auto* from = static_cast<const std::uint8_t*>(data);
+        payload.insert(payload.end(), from, from + bytes);
+    };
+    const std::size_t key_bytes = static_cast<std::size_t>(dim()) * sizeof(float);
+    const std::size_t value_bytes = static_cast<std::size_t>(value_dim()) * sizeof(float);
+    const auto add_tokens = [&](const detail::ExactTokens& tokens, Index first, Index last) {
+        using Run = detail::ExactTokens::Run;
+        tokens.for_runs(first, last, [&](const Run& run, Index) {
+            add(run.keys, static_cast<std::size_t>(run.count) * key_bytes);
+        });
+        tokens.for_runs(first, last, [&](const Run& run, Index) {
+            add(run.values, static_cast<std::size_t>(run.count) * value_bytes);
+        });
+    };
+    if (all.means) {
+        add(codec_.means()->key.data(), key_bytes);
+        add(codec_.means()->value.data(), value_bytes);
+    }
+    add_tokens(sinks_, 0, sink_count());
+    for (Index first = 0; first < coded_; first += kBlock) {
+        detail::SharedBytes block = blocks_[static_cast<std::size_t>(first / kBlock)];
+        if (coded_ - first < kBlock) {  // what truncate() left behind is not part of the cache
+            block.make_unique();
+            codec_.erase(block.data(), block.data() + aligned_key_bytes(), coded_ - first);
+        }
+        add(block.data(), all.key_block_bytes);
+        add(block.data() + aligned_key_bytes(), all.value_block_bytes);
+    }
+    add_tokens(recent_, coded_, later());
+    return payload;
+}
+
+template <class KeyQuantizer, class ValueQuantizer>
+BasicKvCache<KeyQuantizer, ValueQuantizer> BasicKvCache<KeyQuantizer, ValueQuantizer>::loaded(
+    std::istream& is, bool whole, const std::string& where) {
+    const detail::LoadedCache file = detail::read_cache(
+        is, SerializationTraits<KeyQuantizer>::id(), SerializationTraits<ValueQuantizer>::id(), whole, where);
+    const detail::CacheFields& fields = file.fields;
+    KvCacheOptions options;
+    options.seed = fields.seed;
+    options.window = fields.window;
+    options.sinks = fields.sinks;
+    options.centring = fields.centring;
+    BasicKvCache cache(
+        SerializationTraits<KeyQuantizer>::make(fields.key_id.dim, fields.key_id.seed, fields.key_rule),
+        SerializationTraits<ValueQuantizer>::make(fields.value_id.dim, fields.value_id.seed,
+                                                  fields.value_rule),
+        options);
+    if (cache.codec_.key_block_bytes() != fields.key_block_bytes ||
+        cache.codec_.value_block_bytes() != fields.value_block_bytes)
+        detail::throw_bad_file(where, "the file's blocks have " + std::to_string(fields.key_block_bytes) +
+                                          " and " + std::to_string(fields.value_block_bytes) +
+                                          " bytes; expected " +
+                                          std::to_string(cache.codec_.key_block_bytes()) + " and " +
+                                          std::to_string(cache.codec_.value_block_bytes()));
+    cache.take(fields, file.payload.data() + detail::kCachePrefix);
+    return cache;
+}
+
+template <class KeyQuantizer, class ValueQuantizer>
+void BasicKvCache<KeyQuantizer, ValueQuantizer>::take(const detail::CacheFields& fields,
+                                                      const std::uint8_t* from) {
+    const std::size_t key_bytes = static_cast<std::size_t>(dim()) * sizeof(float);
+    const std::size_t value_bytes = static_cast<std::size_t>(value_dim()) * sizeof(float);
+    const auto take_tokens = [&](detail::ExactTokens& tokens, Index first, Index last) {
+        if (first == last) return;
+        tokens.make_room(first, first, last);
+        for (Index i = first; i < last; ++i, from += key_bytes)
+            std::memcpy(tokens.room(i, i + 1).keys, from, key_bytes);
+        for (Index i = first; i < last; ++i, from += value_bytes)
+            std::memcpy(tokens.room(i, i + 1).values, from, value_bytes);
+    };
+    if (fields.means) {
+        Eigen::VectorXf key(dim()), value(value_dim());
+        std::memcpy(key.data(), from, key_bytes);
+        std::memcpy(value.data(), from + key_bytes, value_bytes);
+        codec_.set_means(key, value);
+        from += key_bytes + value_bytes;
+    }
+    take_tokens(sinks_, 0, fields.sink_count());
+    blocks_.reserve(static_cast<std::size_t>(fields.blocks()));
+    for (Index i = 0; i < fields.blocks(); ++i) {
+        blocks_.emplace_back(aligned_key_bytes() + fields.value_block_bytes, /*zeroed=*/false);
+        std::memcpy(blocks_.back().data(), from, fields.key_block_bytes);
+        from += fields.key_block_bytes;
+        std::memcpy(blocks_.back().data() + aligned_key_bytes(), from, fields.value_block_bytes);
+        from += fields.value_block_bytes;
+    }
+    take_tokens(recent_, fields.coded, fields.coded + fields.recent());
+    size_ = fields.size;
+    coded_ = fields.coded;
+}
+
+template <class KeyQuantizer, class ValueQuantizer>
+void BasicKvCache<KeyQuantizer, ValueQuantizer>::save(std::ostream& os) const {
+    const std::vector<std::uint8_t> payload = written();
+    if (!detail::write_cache(os, fields(), payload))
+        detail::throw_runtime_error("KvCache::save: writing to the stream failed");
+}
+
+template <class KeyQuantizer, class ValueQuantizer>
+void BasicKvCache<KeyQuantizer, ValueQuantizer>::save(const std::string& path) const {
+    const std::vector<std::uint8_t> payload = written();
+    detail::ReplacementFile file(detail::quoted("KvCache::save", path), path);
+    errno = 0;
+    if (!detail::write_cache(file.stream(), fields(), payload)) file.fail("writing failed", errno);
+    file.commit();
+}
+
+template <class KeyQuantizer, class ValueQuantizer>
+BasicKvCache<KeyQuantizer, ValueQuantizer> BasicKvCache<KeyQuantizer, ValueQuantizer>::load(
+    std::istream& is) {
+    return loaded(is, false, "KvCache::load");
+}
+
+template <class KeyQuantizer, class ValueQuantizer>
+BasicKvCache<KeyQuantizer, ValueQuantizer> BasicKvCache<KeyQuantizer, ValueQuantizer>::load(
+    const std::string& path) {
+    const std::string where = detail::quoted("KvCache::load", path);
+    errno = 0;
+    std::ifstream file(path, std::ios::binary);
+    if (!file) detail::throw_bad_file(where, "cannot open it: " + std::system_category().message(errno));
+    return loaded(file, true, where);
+}
+
+TURBOQUANT_NAMESPACE_END

@@ -1,0 +1,103 @@
+// SplitQuantizer in the files of serialization.hpp. The preamble of its codes:
+//
+//     0  28  the outliers' quantizer, as at 16 … 43 of the header: kind, dimension, bits, scale rule, scale type, rotation, sketch
+//    28   8  its seed
+//    36  36  the rest's quantizer, likewise
+//    72   8  zeros
+//    80      a bit for each channel, least significant first, 1 = outlier; then zeros up to a multiple of 64 bytes
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "turboquant/config.hpp"
+#include "turboquant/record_format.hpp"
+#include "turboquant/serialization.hpp"
+#include "turboquant/split_quantizer.hpp"
+
+TURBOQUANT_NAMESPACE_BEGIN
+namespace detail {
+
+inline void write_part(const CodecId& id, int rule, std::uint8_t* to) noexcept {
+    for (int field :
+         {static_cast<int>(id.kind), static_cast<int>(id.dim), static_cast<int>(id.bits), rule,
+          static_cast<int>(id.scale), static_cast<int>(id.rotation), static_cast<int>(id.sketch)}) {
+        put(to, 4, static_cast<std::uint64_t>(field));
+        to += 4;
+    }
+    put(to, 8, id.seed);
+}
+
+// The quantizer that write_part() described.
+template <class Quantizer>
+Quantizer read_part(const std::uint8_t* from, const std::string& where) {
+    HeaderBytes header{};  // the fields where check_fields() looks for them
+    std::memcpy(header.data() + 16, from, 28);
+    put(&header[12], 4, kHeaderBytes);
+    put(&header[44], 4, kBlockBytes);
+    check_fields(header.data(), where);
+    RecordHeader part;
+    part.id.kind = static_cast<QuantizerKind>(get(from, 4));
+    part.id.dim = static_cast<std::int32_t>(get(from + 4, 4));
+    part.id.bits = static_cast<std::int32_t>(get(from + 8, 4));
+    part.scale_rule = static_cast<int>(get(from + 12, 4));
+    part.id.scale = static_cast<simd::ScaleType>(get(from + 16, 4));
+    part.id.rotation = static_cast<RotationKind>(get(from + 20, 4));
+    part.id.sketch = static_cast<SketchKind>(get(from + 24, 4));
+    part.id.seed = get(from + 28, 8);
+    part.bytes_per_vector = 1;
+    check_wanted(part, SerializationTraits<Quantizer>::id(), where);
+    if (const std::string reason = too_large(part); !reason.empty()) throw_bad_file(where, reason);
+    return SerializationTraits<Quantizer>::make(part.id.dim, part.id.seed, part.scale_rule);
+}
+
+}  // namespace detail
+
+// Codes and a FlatIndex can be saved and loaded; a KvCache of split quantizers cannot: its file describes no channels.
+template <class Outliers, class Rest>
+struct SerializationTraits<SplitQuantizer<Outliers, Rest>> {
+    using Quantizer = SplitQuantizer<Outliers, Rest>;
+    static CodecId id() noexcept {
+        CodecId id;
+        id.kind = QuantizerKind::split;
+        id.dim = Quantizer::kDim;
+        id.bits = SerializationTraits<Outliers>::id().bits;
+        return id;
+    }
+    static int scale_rule(const Quantizer&) noexcept { return 0; }
+    template <class Dim>
+    static Quantizer make(Dim, std::uint64_t, int) {
+        static_assert(sizeof(Dim) == 0,
+                      "turboquant: a KvCache of SplitQuantizers cannot be loaded");
+    }
+
+    static void write_preamble(const Quantizer& quantizer, std::uint8_t* to) {
+        std::memset(to, 0, detail::preamble_bytes(quantizer.id()));
+        const Outliers& outliers = quantizer.outliers();
+        const Rest& rest = quantizer.rest();
+        detail::write_part(outliers.id(), SerializationTraits<Outliers>::scale_rule(outliers), to);
+        detail::write_part(rest.id(), SerializationTraits<Rest>::scale_rule(rest), to + 36);
+        for (const Index channel : quantizer.outlier_channels())
+            to[80 + channel / 8] = static_cast<std::uint8_t>(to[80 + channel / 8] | 1u << (channel % 8));
+    }
+
+    static Quantizer make_from(const CodecId& id, const std::uint8_t* preamble, const std::string& where) {
+        Outliers outliers = detail::read_part<Outliers>(preamble, where + ": outliers");
+        Rest rest = detail::read_part<Rest>(preamble + 36, where + ": rest");
+        std::vector<Index> channels;
+        for (Index i = 0; i < id.dim; ++i)
+            if ((preamble[80 + i / 8] >> (i % 8) & 1u) != 0) channels.push_back(i);
+        if (outliers.dim() + rest.dim() != id.dim || outliers.dim() != static_cast<Index>(channels.size()))
+            detail::throw_bad_file(where, "parts of dimensions " + std::to_string(outliers.dim()) + " and " +
+                                              std::to_string(rest.dim()) + " contradict " +
+                                              std::to_string(channels.size()) + " outlier channels of " +
+                                              std::to_string(id.dim));
+        return Quantizer(std::move(outliers), std::move(rest), channels);
+    }
+};
+
+TURBOQUANT_NAMESPACE_END
