@@ -262,6 +262,42 @@ TEST(Dispatch, RotationsEqualScalar) {
     for (const Index dim : {64, 100, 129}) compare(tq::Rotation<Dynamic, tq::RotationKind::haar>(dim, 7));
 }
 
+// Up to 4 bits of indices, with a sketch and without, products are exact sums of integers, rounded the same way everywhere.
+// What rounding the queries adds is below what QuantizerInterface::inner_products states: its root mean square over 10^4
+// pairs, known to 1 %, is .0057 … .0083.
+TEST(Dispatch, IntegerScoresAreTheSame) {
+    const auto compare = [](const auto& quantizer) {
+        const Index dim = quantizer.dim();
+        SCOPED_TRACE(dim);
+        const Codes codes = quantizer.encode(gaussian(dim, 37, 1));
+        for (const Index count : {1, 3, 4, 6}) {
+            const Eigen::MatrixXf queries = gaussian(dim, count, 2);
+            const ScopedTarget scalar(Target::scalar);
+            const Eigen::MatrixXf expected = quantizer.inner_products(codes, queries);
+            for_each_target([&] { EXPECT_TRUE(quantizer.inner_products(codes, queries) == expected); });
+        }
+        if (dim < 48) return;
+        const Codes many = quantizer.encode(gaussian(dim, 100, 3));
+        const Eigen::MatrixXf queries = gaussian(dim, 100, 4), decoded = quantizer.decode(many);
+        const Eigen::MatrixXf exact = decoded.transpose() * queries;
+        const Eigen::MatrixXf norms = decoded.colwise().norm().transpose() * queries.colwise().norm() /
+                                      std::sqrt(static_cast<float>(dim));
+        const float error =
+            ((quantizer.inner_products(many, queries) - exact).array() / norms.array()).matrix().norm() /
+            100.0f;
+        EXPECT_LE(error, 0.0105f);
+    };
+    for (const Index dim : {1, 7, 48, 64, 100, 129, 300, 768}) {
+        compare(tq::MseQuantizer<Dynamic, 1>(dim, 7));
+        compare(tq::MseQuantizer<Dynamic, 3>(dim, 7));
+        compare(tq::MseQuantizer<Dynamic, 4>(dim, 7));
+        compare(tq::ResidualSignQuantizer<Dynamic>(dim, 7));
+        compare(tq::TurboQuantizer<Dynamic, 2>(dim, 7));
+        compare(tq::TurboQuantizer<Dynamic, 4>(dim, 7));
+        compare(Turbo(dim, 7));
+    }
+}
+
 // Sums of d products in any order and with any fusing differ by at most 2d ulps of the sum of magnitudes, which is at
 // most the product of the norms; measured, the differences stay two orders below.
 TEST(Dispatch, ScoresAgree) {

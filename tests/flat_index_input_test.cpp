@@ -212,15 +212,34 @@ TEST(FlatIndexErrors, DimensionTooLargeForInt8) {
     EXPECT_TRUE(mentions(message_of([&] { const Blocks index(dim); }), {"dimension", "65536", "65537"}));
 }
 
-// A scale of 16 bits overflows where float does not.
+// A scale of 16 bits overflows where float does not. The message names the caller's column, whichever piece of the call it
+// fell into.
 TEST(FlatIndexErrors, ScaleOverflows) {
     using Half = tq::BasicFlatIndex<tq::MseQuantizer<Dynamic, 4, tq::Rotation<Dynamic>, Eigen::half>>;
     for (const Index column : {3, 1023, 1024, 2500}) {
-        Half index(kDim, options_of(Metric::inner_product, true));
+        const std::string name = "column " + std::to_string(column) + " of the vectors has norm";
         Eigen::MatrixXf x = vectors(kDim, 3000, 1);
         x.col(column) *= 1e5f;
-        refuses(index, {"norm", "too large for the type of the stored scale"}, [&] { index.add(x); });
+        for (const bool centring : {false, true}) {
+            Half index(kDim, options_of(Metric::inner_product, centring));
+            refuses(index, {name, "too large for the type of the stored scale"}, [&] { index.add(x); });
+        }
+        // After others: columns of the call are counted from 0.
+        Half index(kDim, options_of(Metric::inner_product, true));
+        index.add(vectors(kDim, 700, 2));
+        refuses(index, {name, "less the mean"}, [&] { index.add(x); });
     }
+    // One that came before, while vectors were kept exact: its id, to remove it by.
+    Half index(kDim, options_of(Metric::inner_product, true));
+    Eigen::MatrixXf x = vectors(kDim, 1024, 1);
+    x.col(650) *= 1e5f;
+    IdList ids;
+    for (Index i = 0; i < 700; ++i) ids.push_back(1000 + i);
+    index.add(x.leftCols(700), ids);
+    refuses(index, {"vector of id 1650, which was kept exact"}, [&] { index.add(x.rightCols(324)); });
+    index.remove({1650});
+    index.add(x.rightCols(325));
+    EXPECT_EQ(index.size(), 1024);
 }
 
 }  // namespace

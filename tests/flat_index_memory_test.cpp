@@ -48,6 +48,14 @@ TYPED_TEST(FlatIndexMemory, HundredThousandVectors) {
     takes_what_vectors_need<FlatIndexT>(128, Metric::cosine, true, true, 100000, 50);
 }
 
+// No dimension wastes: of a block's rest no byte is lost at any number of bits.
+TYPED_TEST(FlatIndexMemory, EveryRestOfABlock) {
+    using FlatIndexT = tq::FlatIndex<tq::Dynamic, TypeParam::value>;
+    for (Index dim = 1; dim <= 300; dim += dim < 65 ? 1 : 13)
+        takes_what_vectors_need<FlatIndexT>(dim, Metric::inner_product, dim % 3 != 0, dim % 3 == 2, 32768,
+                                            4096);
+}
+
 // What is removed can be used again, and is not kept for long: never more than was there.
 TYPED_TEST(FlatIndexMemory, Removal) {
     tq::FlatIndex<tq::Dynamic, TypeParam::value> index(100, options_of(Metric::inner_product, true));

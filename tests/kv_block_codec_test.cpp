@@ -44,7 +44,7 @@ struct Pages {
 template <int KeyBits, int ValueBits>
 void attends_over_pages() {
     using Codec = tq::KvBlockCodec<Quantizer<KeyBits>, Quantizer<ValueBits>>;
-    for (const Index dim : {52, 64, 80, 112}) {
+    for (const Index dim : {33, 43, 52, 64, 66, 80, 109, 112}) {
         const Codec codec(Quantizer<KeyBits>(dim, 3, tq::ScaleRule::unbiased),
                           Quantizer<ValueBits>(dim, 3, tq::ScaleRule::least_squares));
         const Eigen::MatrixXf k = tokens(dim, 201, 1), v = tokens(dim, 201, 2), q = gaussian(dim, 5, 3);
@@ -100,11 +100,24 @@ TEST(KvBlockCodec, AttendsOverPages) {
     attends_over_pages<8, 5>();
 }
 
+template <int KeyBits, int ValueBits>
+void blocks_take_what_records_take() {
+    for (Index dim = 1; dim <= 256; ++dim) {
+        const tq::KvBlockCodec<Quantizer<KeyBits>, Quantizer<ValueBits>> codec(Quantizer<KeyBits>(dim, 1),
+                                                                               Quantizer<ValueBits>(dim, 1));
+        // Values of 3 bits whose last codes share a byte in records: here it takes two.
+        const bool apart = ValueBits == 3 && (dim % 8 == 1 || dim % 8 == 2 || dim % 8 == 5);
+        EXPECT_EQ(codec.key_block_bytes(), 64 * codec.key_quantizer().bytes_per_vector()) << dim;
+        EXPECT_EQ(codec.value_block_bytes(),
+                  64 * (codec.value_quantizer().bytes_per_vector() + (apart ? 1u : 0u)))
+            << dim;
+    }
+}
+
 TEST(KvBlockCodec, BlocksTakeWhatRecordsTake) {
-    using Codec = tq::KvBlockCodec<Quantizer<4>, Quantizer<3>>;
-    const Codec codec(Quantizer<4>(128, 1), Quantizer<3>(96, 1));
-    EXPECT_EQ(codec.key_block_bytes(), 64 * codec.key_quantizer().bytes_per_vector());
-    EXPECT_EQ(codec.value_block_bytes(), 64 * codec.value_quantizer().bytes_per_vector());
+    blocks_take_what_records_take<4, 3>();
+    blocks_take_what_records_take<3, 4>();
+    blocks_take_what_records_take<1, 2>();
 }
 
 TEST(KvBlockCodec, Means) {

@@ -314,12 +314,13 @@ TYPED_TEST(QuantizerOf, FixedAndDynamicDimGiveTheSameBytes) {
 
 // What inner_products may differ by from those of the decoded vectors, relative to the product of the norms. The kernels'
 // float sums have 32 partial sums of d/32 terms: a few 1e-7 up to d = 1536, 1e-5 is the bound stated here. Rounded
-// queries (no sketch) add a root mean square of .0105/√d up to 4 bits, of 1.3e-4/√d beyond: here six times that.
+// queries add a root mean square of .0105/√d up to 4 bits of indices, of 1.3e-4/√d beyond where there is no sketch: here six
+// times that.
 template <class Quantizer>
 double product_tolerance(Index dim) {
     const Quantizer quantizer(dim, kSeed);
     const auto& plan = quantizer.plan();
-    const double rounding = plan.sketch != nullptr ? 0.0 : plan.bits <= 4 ? 0.0105 : 1.3e-4;
+    const double rounding = plan.bits <= 4 ? 0.0105 : plan.sketch != nullptr ? 0.0 : 1.3e-4;
     return 1e-5 + 6 * rounding / std::sqrt(static_cast<double>(dim));
 }
 

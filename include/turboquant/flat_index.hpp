@@ -78,6 +78,14 @@ private:
 
 namespace detail {
 
+// Whether a quantizer says which column it cannot encode (QuantizerInterface::try_encode).
+template <class Q, class = void>
+struct has_try_encode : std::false_type {};
+template <class Q>
+struct has_try_encode<Q, std::void_t<decltype(std::declval<const Q&>().try_encode(
+                             std::declval<const Eigen::MatrixXf&>(), std::declval<Codes&>()))>>
+    : std::true_type {};
+
 // A callable without its type, so that the scan is compiled once for all filters.
 struct FilterRef {
     bool (*call)(const void* object, std::int64_t id) = nullptr;
@@ -266,8 +274,10 @@ private:
     struct Undo;
     void add_columns(const simd::InputColumns& in, const std::int64_t* ids);
     void keep_exact(const simd::InputColumns& in, Index first, Index count);
-    void encode(const simd::InputColumns& in, Index first, Index count, Codes& codes);
+    void encode(const simd::InputColumns& in, Index first, Index count, Index stored, Codes& codes);
     void settle_mean();
+    void encode_rows(const Eigen::Map<const Eigen::MatrixXf, 0, Eigen::OuterStride<>>& rows, Index first,
+                     Index stored, Codes& codes) const;
     [[noreturn]] void throw_bad_column(const char* call, const char* what, simd::ColumnError error,
                                        Index column) const;
 

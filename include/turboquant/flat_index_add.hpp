@@ -1,6 +1,9 @@
 // FlatIndex: adding and removing vectors.
 #pragma once
 
+#include <cstdio>
+#include <string>
+
 #include "turboquant/flat_index.hpp"
 
 TURBOQUANT_NAMESPACE_BEGIN
@@ -85,13 +88,13 @@ void BasicFlatIndex<Quantizer>::add_columns(const simd::InputColumns& in, const 
             settle_mean();
             encoding_ = true;
             // These are normalised already, if need be: dividing by a norm of 1 twice would change bits.
-            encode({exact_.at(0), simd::InputType::float32, stride(), count_}, 0, count_, codes);
+            encode({exact_.at(0), simd::InputType::float32, stride(), count_}, 0, count_, undo.count, codes);
         }
     }
     if (first < n) {
         // Exactly, so that nothing is unused; but for fewer vectors at a time each call would move a segment.
         if (n - first >= detail::kSegmentVectors) storage_.reserve(count_ + n - first);
-        encode(in, first, n - first, codes);
+        encode(in, first, n - first, 0, codes);
     }
     if (ids != nullptr && !explicit_ids_) make_ids_explicit();
     if (explicit_ids_) {
@@ -122,9 +125,11 @@ void BasicFlatIndex<Quantizer>::keep_exact(const simd::InputColumns& in, Index f
     count_ += count;
 }
 
-// Columns first … first + count − 1 of `in`. The first 1024 have been normalised before, and stand in exact_.
+// Columns first … first + count − 1 of `in`. The first 1024 have been normalised before, and stand in exact_; `stored` of them
+// came with earlier calls.
 template <class Quantizer>
-void BasicFlatIndex<Quantizer>::encode(const simd::InputColumns& in, Index first, Index count, Codes& codes) {
+void BasicFlatIndex<Quantizer>::encode(const simd::InputColumns& in, Index first, Index count, Index stored,
+                                       Codes& codes) {
     const bool kept = exact_.size() > 0 && in.data == exact_.at(0);
     const Index base = kept ? 0 : count_;
     // Centred vectors at a time: at most 256 KiB.
@@ -145,15 +150,37 @@ void BasicFlatIndex<Quantizer>::encode(const simd::InputColumns& in, Index first
         }
         if (result.error != simd::ColumnError::none)
             throw_bad_column("add", "vectors", result.error, first + done + static_cast<Index>(result.good));
-        codes.clear();  // so that encode need not be sure to succeed before it begins
-        quantizer_.encode(Eigen::Map<const Eigen::MatrixXf, 0, Eigen::OuterStride<>>(
-                              rows.data(), dim(), some, Eigen::OuterStride<>(stride())),
-                          codes);
+        encode_rows({rows.data(), dim(), some, Eigen::OuterStride<>(stride())}, first + done, stored, codes);
         if (euclidean())
             for (float& term : terms) term = -term;
         storage_.resize(base + done + some);
         storage_.set(base + done, some, codes.data(), terms.data());
         if (!kept) count_ = base + done + some;
+    }
+}
+
+// What has been centred, to codes. Row 0 is number `first` of the `stored` vectors of earlier calls and then the columns of
+// this one.
+template <class Quantizer>
+void BasicFlatIndex<Quantizer>::encode_rows(
+    const Eigen::Map<const Eigen::MatrixXf, 0, Eigen::OuterStride<>>& rows, Index first, Index stored,
+    Codes& codes) const {
+    codes.clear();  // so that encode need not be sure to succeed before it begins
+    if constexpr (detail::has_try_encode<Quantizer>::value) {
+        const simd::EncodeResult result = quantizer_.try_encode(rows, codes);
+        if (result.error == simd::EncodeError::none) return;
+        const Index number = first + static_cast<Index>(result.encoded);
+        const std::string which =
+            number >= stored
+                ? "column " + std::to_string(number - stored) + " of the vectors"
+                : "the vector of id " + std::to_string(id_at(number)) + ", which was kept exact until now,";
+        char norm[32];
+        std::snprintf(norm, sizeof norm, "%.6g", result.norm);
+        detail::throw_invalid_argument("FlatIndex::add: " + which + " has norm " + norm +
+                                       (options_.centring ? " less the mean" : "") +
+                                       ", too large for the type of the stored scale");
+    } else {
+        quantizer_.encode(rows, codes);
     }
 }
 

@@ -74,7 +74,7 @@ public:
     // After the arrays have been filled with n vectors.
     void filled(Index) noexcept {}
 
-    static std::ptrdiff_t scratch(Index, int queries) noexcept { return std::ptrdiff_t{kRows} * queries; }
+    static std::ptrdiff_t scratch(Index, int queries) noexcept { return rows_at_once(queries) * queries; }
     struct Prepared {
         IndexQueries queries;
         Prepared(const Quantizer&, const IndexQueries& q, float*) noexcept : queries(q) {}
@@ -88,8 +88,9 @@ public:
         const IndexQueries& queries = prepared.queries;
         const Eigen::Map<const Eigen::MatrixXf, 0, Eigen::OuterStride<>> rows(
             queries.rows, quantizer.dim(), queries.count, Eigen::OuterStride<>(queries.stride));
-        for (Index i = first; i < last; i += kRows) {
-            const Index count = std::min<Index>(kRows, last - i);
+        const Index at_once = rows_at_once(queries.count);
+        for (Index i = first; i < last; i += at_once) {
+            const Index count = std::min(at_once, last - i);
             Eigen::Map<Eigen::MatrixXf> products(scratch, count, queries.count);
             quantizer.inner_products(quantizer.view(records_.at(i), count), rows, products);
             for (int q = 0; q < queries.count; ++q)
@@ -98,20 +99,25 @@ public:
     }
 
 private:
-    static constexpr int kRows = 256;  // scored at a time: rotating the query for them costs a few per cent
+    // Scored at a time, each time with the queries rotated anew: all of a segment, or for many queries as many as the cache
+    // holds scores of.
+    static Index rows_at_once(int queries) noexcept { return queries <= 16 ? kSegmentVectors : 256; }
 
     void take(Index i, Index first, Index count, int q, const IndexQueries& queries, const float* products,
               simd::ScanSink& sink) const noexcept {
+        const float factor = queries.factor, constant = queries.constants[q];
         for (Index start = 0; start < count; start += simd::kScanBlock) {
-            float scores[simd::kScanBlock];
+            float scores[simd::kScanBlock] = {}, terms[simd::kScanBlock] = {};
             std::uint32_t lanes = 0;
             const Index end = std::min<Index>(simd::kScanBlock, count - start);
+            // A segment's terms lie side by side.
+            if (has_terms_)
+                std::memcpy(terms, terms_.at(i + start), sizeof(float) * static_cast<std::size_t>(end));
+            const float* const some = products + q * count + start;
+            const float threshold = sink.thresholds[q];
             for (Index k = 0; k < end; ++k) {
-                float term = 0.0f;
-                if (has_terms_) std::memcpy(&term, terms_.at(i + start + k), sizeof term);
-                scores[k] =
-                    rounded(queries.factor * products[q * count + start + k]) + term + queries.constants[q];
-                if (scores[k] >= sink.thresholds[q]) lanes |= 1u << k;
+                scores[k] = rounded(factor * some[k]) + terms[k] + constant;
+                lanes |= (scores[k] >= threshold ? 1u : 0u) << k;
             }
             if (lanes != 0) sink.take(sink, q, first + start, lanes, scores);
         }

@@ -115,10 +115,12 @@ public:
         decode_into(codes, out.data(), out.outerStride(), threads);
     }
 
-    // Estimates of <x_i, q_j>, n × m, from the codes: queries are rotated once, codes are never rotated back. Without a
-    // sketch, queries are rounded (up to 4 bits to int8, and the centroids with them; beyond, on targets with AVX-512 VNNI,
-    // to 15 bits), which adds an error of root mean square .0105·‖x‖‖q‖/√d, or 1.3e-4·‖x‖‖q‖/√d, at most (d >= 48): a ninth
-    // of the quantization's own at 4 bits, a fiftieth at 8. Otherwise the estimate is that of the decoded vector to 1e-5.
+    // Estimates of <x_i, q_j>, n × m, from the codes: queries are rotated once, codes are never rotated back. Queries are
+    // rounded: to int8 where indices have up to 4 bits, the centroids with them, and the sketch of a query likewise; beyond,
+    // without a sketch and on targets with AVX-512 VNNI, to 15 bits. This adds an error of root mean square
+    // .0105·‖x̂‖‖q‖/√d, or 1.3e-4·‖x̂‖‖q‖/√d, at most (d >= 48): a ninth of the quantization's own at 4 bits, an eighth with 4
+    // bits and a sketch, a fiftieth at 8 bits. Int8 estimates are the same on every target (the gaussian sketch and the haar
+    // rotation aside, which are deterministic per build). Otherwise the estimate is that of the decoded vector to 1e-5.
     template <class Q>
     Eigen::MatrixXf inner_products(CodesView codes, const Eigen::MatrixBase<Q>& queries,
                                    int threads = 1) const {
@@ -196,6 +198,23 @@ public:
     simd::EncodeResult encode_records(const simd::InputColumns& in, std::uint8_t* out, float* scratch) const {
         const auto kernel = TURBOQUANT_KERNEL(template encode<IndexBits, HasSketch, kKernelDim>);
         return kernel(plan_, in, out, scratch);
+    }
+
+    // encode() for a container that has its own words for a column that cannot be encoded: says which one (result.encoded)
+    // instead of throwing. Replaces what `out` held; it is empty where a column fails.
+    template <class X>
+    simd::EncodeResult try_encode(const Eigen::MatrixBase<X>& x, Codes& out) const {
+        const detail::Columns<X> columns(x.derived());
+        check_input("encode", x.rows(), out.view());
+        const auto kernel = TURBOQUANT_KERNEL(template encode<IndexBits, HasSketch, kKernelDim>);
+        const simd::InputColumns in = columns.input();
+        out.clear();
+        std::uint8_t* const records = out.room(bytes_per_vector(), in.count);
+        simd::EncodeResult result{};
+        in_parts("encode", in.count, 1, simd::work_floats(3, dim()),
+                 [&](int, Index, Index, float* scratch) { result = kernel(plan_, in, records, scratch); });
+        if (result.error == simd::EncodeError::none) out.commit(id_, bytes_per_vector(), in.count);
+        return result;
     }
 
 protected:
@@ -353,9 +372,9 @@ private:
             });
     }
 
-    // Whether inner products are taken with an int8 query.
+    // Whether products are taken with an int8 query: sums of indices of up to 4 bits, and of signs.
     template <Score Kind>
-    static constexpr bool kInt8 = Kind == kInnerProducts&& IndexBits >= 1 && IndexBits <= 4 && !HasSketch;
+    static constexpr bool kInt8 = Kind == kInnerProducts&& IndexBits <= 4;
 
     // Whether with one of 15 bits, on targets that have the lookups.
     template <Score Kind>
@@ -375,38 +394,39 @@ private:
             if (wide<Kind>()) return &simd::avx512_vnni::template wide_record_products<IndexBits>;
 #endif
         if constexpr (kInt8<Kind>)
-            return TURBOQUANT_INT8_KERNEL(template record_products<IndexBits>);
+            return TURBOQUANT_INT8_KERNEL(template record_products<IndexBits, HasSketch>);
         else if constexpr (Kind == kInnerProducts)
             return TURBOQUANT_KERNEL(template inner_products<IndexBits, HasSketch>);
         else
             return TURBOQUANT_KERNEL(template squared_distances<IndexBits, HasSketch>);
     }
 
-    // Rows of Πq, then of SΠq where signs will be scored (S q for a pure sketch), zeros up to the padded length.
+    // Rows of Πq, then of SΠq where signs will be scored (S q for a pure sketch), zeros up to the padded length; rounded where
+    // kernels want them so.
     template <Score Kind>
     Index prepare_queries(const simd::InputColumns& queries, float* rows, std::ptrdiff_t row,
                           float* scratch) const {
         const simd::FloatingPointGuard guard;
         std::fill(rows, rows + queries.count * row, 0.0f);
         const auto rotate = TURBOQUANT_KERNEL(rotate_columns);
-        if constexpr (IndexBits == 0) {
-            if (Kind == kInnerProducts)
-                return static_cast<Index>(rotate(*plan_.sketch, false, queries, rows, row, scratch));
+        if constexpr (IndexBits == 0 && Kind != kInnerProducts)
             return static_cast<Index>(TURBOQUANT_KERNEL(copy_columns)(plan_.dim, queries, rows, row));
-        } else {
-            const auto bad = static_cast<Index>(rotate(*plan_.rotation, false, queries, rows, row, scratch));
-            if constexpr (kInt8<Kind>)
-                TURBOQUANT_INT8_KERNEL(round_rows)(plan_.dim, rows, row, queries.count, scratch);
-#if TURBOQUANT_X86
-            if (wide<Kind>())
-                simd::avx512_vnni::round_wide_rows(plan_.dim, rows, row, queries.count, scratch);
-#endif
-            if (Kind == kInnerProducts && plan_.sketch != nullptr) {
-                const simd::InputColumns rotated{rows, simd::InputType::float32, row, queries.count};
-                rotate(*plan_.sketch, false, rotated, rows + simd::padded(dim()), row, scratch);
-            }
-            return bad;
+        const simd::RotationPlan& first = IndexBits == 0 ? *plan_.sketch : *plan_.rotation;
+        const auto bad = static_cast<Index>(rotate(first, false, queries, rows, row, scratch));
+        const bool sketched = Kind == kInnerProducts && IndexBits > 0 && plan_.sketch != nullptr;
+        float* const second = rows + simd::padded(dim());
+        if (sketched)
+            rotate(*plan_.sketch, false, {rows, simd::InputType::float32, row, queries.count}, second, row,
+                   scratch);
+        if constexpr (kInt8<Kind>) {
+            const auto round = TURBOQUANT_INT8_KERNEL(round_rows);
+            round(plan_.dim, rows, row, queries.count, scratch);
+            if (sketched) round(plan_.dim, second, row, queries.count, scratch);
         }
+#if TURBOQUANT_X86
+        if (wide<Kind>()) simd::avx512_vnni::round_wide_rows(plan_.dim, rows, row, queries.count, scratch);
+#endif
+        return bad;
     }
 
     // Throws for the first column that could not be encoded. results: of `parts` parts of `count` columns.

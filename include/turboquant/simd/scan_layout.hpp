@@ -14,7 +14,8 @@
 //          where the nibble of A or B holds the lower bits, so that one blend makes a table index.
 //
 // What is left of a record after whole steps are narrow rows of 1, 2 or 3 bytes a vector (3: a row of words, then a row of
-// bytes). After the rows come 32 floats: the scales; after them 32 more where a container asks for them.
+// bytes), together as many as the record has left: with 3 bits some nibbles lie elsewhere than in whole steps (RowFold).
+// After the rows come 32 floats: the scales; after them 32 more where a container asks for them.
 #pragma once
 
 #include <cstddef>
@@ -47,23 +48,27 @@ struct ScanStep {
     static constexpr int kQuads = kDims / 4;
 };
 
+// Bits of a row of the rest that lie in another place: in row `to`, those of `mask` are to be taken from row `from`, shifted
+// left (right where negative). No bits where the mask is 0.
+struct RowFold {
+    int to, from, shift;
+    std::uint32_t mask;
+};
+
 template <int Bits>
 struct ScanLayout {
     using Step = ScanStep<Bits>;
     int dim;
     int steps;                // whole ones
     int widths[Step::kRows];  // bytes a vector of the rows of the rest
+    RowFold folds[2];         // 3 bits: how to read the rest, one after the other
 
-    explicit ScanLayout(int d) noexcept : dim(d), steps(d / Step::kDims), widths() {
+    explicit ScanLayout(int d) noexcept : dim(d), steps(d / Step::kDims), widths(), folds() {
         const int rest = d - steps * Step::kDims;
-        if constexpr (Bits == 3) {
-            const int first = rest < 16 ? rest : 16, second = rest - first;
-            widths[0] = (first + 3) / 4;
-            widths[1] = (second + 3) / 4;
-            widths[2] = widths[0];
-        } else {
+        if constexpr (Bits == 3)
+            fold_rest(rest / 4, rest % 4);
+        else
             widths[0] = (Bits * rest + 7) / 8;
-        }
     }
 
     bool has_rest() const noexcept { return widths[0] > 0; }
@@ -81,6 +86,28 @@ struct ScanLayout {
     // The dimension that byte k of quad j of a step meets.
     static constexpr int dimension(int step, int j, int k) noexcept {
         return Bits == 3 ? 32 * step + 16 * (j / 4) + 4 * k + j % 4 : step * Step::kDims + k * (8 / Bits) + j;
+    }
+
+private:
+    // 3 bits: the rest is `groups` of four codes, each a byte of A or B with a nibble of E, and `left` more codes.
+    void fold_rest(int groups, int left) noexcept {
+        // What fills the last byte. One or two codes after pairs of groups: a byte of A or B holds their upper bits too, in
+        // the nibble that they leave free. One code after an odd group: the nibble of E holds its lower bits too.
+        const bool in_lower = groups % 2 == 0 && (left == 1 || left == 2);
+        const bool in_upper = groups % 2 == 1 && left == 1;
+        const int bytes = groups + (left > 0 && !in_upper ? 1 : 0);
+        const int nibbles = groups + (left > 0 && !in_lower ? 1 : 0);
+        widths[0] = bytes < 4 ? bytes : 4;
+        widths[1] = bytes - widths[0];
+        widths[2] = (nibbles + 1) / 2;
+        // The last of the first four groups take the upper nibbles that the last four groups do not need.
+        constexpr std::uint32_t kMoved[5] = {0, 0x00000f00, 0x0f0f0000, 0x0f000000, 0};
+        folds[0] = {2, 2, widths[2] == 2 ? 12 : 4, nibbles == 1 ? 0 : kMoved[widths[2]]};
+        const std::uint32_t nibble = std::uint32_t{15} << (8 * (groups % 4));
+        if (in_lower)
+            folds[1] = groups < 4 ? RowFold{2, 0, -4, nibble} : RowFold{2, 1, 0, nibble << 4};
+        else if (in_upper)
+            folds[1] = groups < 4 ? RowFold{0, 2, 0, nibble} : RowFold{1, 2, -4, nibble};
     }
 };
 
@@ -164,6 +191,23 @@ TURBOQUANT_INLINE void store_narrow(std::uint8_t* row, int slot, int width, std:
     }
 }
 
+// The rows of the rest as they lie in blocks, from those of a whole step; and back, for one vector.
+TURBOQUANT_INLINE void fold_rows(const RowFold (&folds)[2], std::uint32_t* rows) noexcept {
+    for (int i = 1; i >= 0; --i) {
+        const RowFold& fold = folds[i];
+        const std::uint32_t moved = rows[fold.to] & fold.mask;
+        rows[fold.to] ^= moved;
+        rows[fold.from] |= fold.shift >= 0 ? moved >> fold.shift : moved << -fold.shift;
+    }
+}
+TURBOQUANT_INLINE void unfold_rows(const RowFold (&folds)[2], std::uint32_t* rows) noexcept {
+    for (const RowFold& fold : folds) {
+        const std::uint32_t from = rows[fold.from];
+        const std::uint32_t moved = fold.shift >= 0 ? from << fold.shift : from >> -fold.shift;
+        rows[fold.to] = (rows[fold.to] & ~fold.mask) | (moved & fold.mask);
+    }
+}
+
 // The indices of a packed record into slot `slot` of a block.
 template <int Bits>
 inline void store_in_block(const ScanLayout<Bits>& layout, const std::uint8_t* record, std::uint8_t* block,
@@ -182,10 +226,12 @@ inline void store_in_block(const ScanLayout<Bits>& layout, const std::uint8_t* r
     const int rest = layout.dim - layout.steps * ScanStep<Bits>::kDims;
     std::uint8_t last[4 * kRows] = {};
     std::memcpy(last, record, static_cast<std::size_t>((Bits * rest + 7) / 8));
-    if constexpr (Bits == 3)
+    if constexpr (Bits == 3) {
         split_step(last, dwords);
-    else
+        fold_rows(layout.folds, dwords);
+    } else {
         std::memcpy(dwords, last, 4);
+    }
     row = block + layout.rest_offset();
     for (int r = 0; r < kRows; row += layout.widths[r] * kScanBlock, ++r) {
         if (layout.widths[r] == 4)

@@ -1,13 +1,15 @@
 // How the values of a block of 64 tokens lie, codes of 1 to 4 bits: four tokens side by side, so that one integer dot
 // product of their centroids with their four weights sums over tokens, and no sum crosses lanes.
 //
-// Tokens 4q … 4q + 3 are a quad. Byte k of dword i of the quad is byte i of the packed record of token 4q + k (codes.hpp);
-// with 3 bits dwords come in three areas A, B, E, whose bytes are those of the rows A, B, E of scan_layout.hpp. After the 16
-// quads come 64 scales. Sixteen dwords make a row; lookup j of a row's lane i means
+// Tokens 4q … 4q + 3 are a quad. Byte k of dword i of the quad is byte i of the packed record of token 4q + k (codes.hpp).
+// With 3 bits the coordinates are groups of four, the first half of which is as many as the second, or one more; dwords come in
+// three areas: A and B hold the lower two bits of the two halves, a byte for each group, and E the upper bits of A's groups in
+// its lower nibbles and of B's in its upper ones, each byte as in the rows A, B, E of scan_layout.hpp. After the 16 quads
+// come 64 scales. Sixteen dwords make a row; lookup j of a row's lane i means
 //
 //   bits     coordinate, with i counted through the rows
 //   1, 2, 4  (8/bits)·i + j
-//   3        32·(i/4) + 16·(j/4) + 4·(i%4) + j%4
+//   3        4·(i + half·(j/4)) + j%4, half = the number of groups in A
 #pragma once
 
 #include <cstddef>
@@ -31,8 +33,9 @@ struct ValueLayout {
 
     explicit ValueLayout(int d) noexcept : dim(d), dwords() {
         if constexpr (Bits == 3) {
-            const ScanLayout<3> rows(d);
-            for (int a = 0; a < kAreas; ++a) dwords[a] = 4 * rows.steps + rows.widths[a];
+            const int groups = (d + 3) / 4;
+            dwords[0] = dwords[2] = (groups + 1) / 2;
+            dwords[1] = groups / 2;
         } else {
             dwords[0] = (Bits * d + 7) / 8;
         }
@@ -53,9 +56,9 @@ struct ValueLayout {
     std::ptrdiff_t place(int coordinate) const noexcept {
         int i, j;
         if constexpr (Bits == 3) {
-            const int rest = coordinate % 32;
-            i = 4 * (coordinate / 32) + rest % 16 / 4;
-            j = 4 * (rest / 16) + rest % 4;
+            const int group = coordinate / 4, half = dwords[0];
+            i = group < half ? group : group - half;
+            j = (group < half ? 0 : 4) + coordinate % 4;
         } else {
             i = coordinate / (8 / Bits);
             j = coordinate % (8 / Bits);
@@ -86,22 +89,29 @@ inline void store_value_quad(const ValueLayout<Bits>& layout, const std::uint8_t
             for (int i = 0; i < count; ++i) put(quad + 4 * i, {a[i], b[i], c[i], d[i]});
         }
     } else {
-        const int steps = (layout.dim + 31) / 32;
-        for (int step = 0; step < steps; ++step) {
-            std::uint8_t bytes[3][4][4];  // area, byte, token
-            for (unsigned k = 0; k < 4; ++k) {
+        std::uint8_t* const uppers = quad + layout.area_offset(2);
+        const int steps = (layout.dim + 31) / 32, half = layout.dwords[0], groups = half + layout.dwords[1];
+        for (unsigned k = 0; k < 4; ++k) {
+            if ((mask >> k & 1u) == 0) continue;
+            for (int step = 0; step < steps; ++step) {
                 std::uint8_t packed[12] = {};
                 const int left = (3 * (layout.dim - 32 * step) + 7) / 8;
                 std::memcpy(packed, records[k] + 12 * step, static_cast<std::size_t>(left < 12 ? left : 12));
                 std::uint32_t rows[3];
                 split_step(packed, rows);
-                for (int area = 0; area < 3; ++area)
-                    for (int i = 0; i < 4; ++i)
-                        bytes[area][i][k] = static_cast<std::uint8_t>(rows[area] >> (8 * i));
+                for (int i = 0; i < 8 && 8 * step + i < groups; ++i) {
+                    const int group = 8 * step + i;
+                    const std::uint32_t upper = rows[2] >> (8 * (i % 4) + i / 4 * 4) & 15u;
+                    // B follows A without a gap.
+                    quad[4 * static_cast<unsigned>(group) + k] =
+                        static_cast<std::uint8_t>(rows[i / 4] >> (8 * (i % 4)));
+                    if (group < half)
+                        uppers[4 * static_cast<unsigned>(group) + k] = static_cast<std::uint8_t>(upper);
+                    else
+                        uppers[4 * static_cast<unsigned>(group - half) + k] |=
+                            static_cast<std::uint8_t>(upper << 4);
+                }
             }
-            for (int area = 0; area < 3; ++area)
-                for (int i = 0; i < 4 && 4 * step + i < layout.dwords[area]; ++i)
-                    put(quad + layout.area_offset(area) + 4 * (4 * step + i), bytes[area][i]);
         }
     }
 }
@@ -127,18 +137,22 @@ inline std::uint32_t key_code(const ScanLayout<Bits>& layout, const std::uint8_t
     const int byte = Bits == 3 ? rest % 16 / 4 : rest / (8 / Bits);
     const int lookup = Bits == 3 ? 4 * (rest / 16) + rest % 4 : rest % (8 / Bits);
     const bool narrow = step == layout.steps;
-    std::uint8_t bytes[Step::kRows] = {};
+    std::uint32_t dwords[Step::kRows];
     const std::uint8_t* row = block + static_cast<std::size_t>(step) * (Step::kRows * 4 * kScanBlock);
     for (int r = 0; r < Step::kRows; ++r) {
         const int width = narrow ? layout.widths[r] : 4;
-        if (byte < width) {
-            if (width == 3)
-                bytes[r] = byte == 2 ? row[2 * kScanBlock + slot] : row[2 * slot + byte];
-            else
-                bytes[r] = row[width * slot + byte];
-        }
+        std::uint8_t of_slot[4] = {};
+        for (int i = 0; i < width; ++i)
+            of_slot[i] = width < 3 || width == 4 ? row[width * slot + i]
+                         : i < 2                 ? row[2 * slot + i]
+                                                 : row[2 * kScanBlock + slot];
+        std::memcpy(dwords + r, of_slot, 4);
         row += width * kScanBlock;
     }
+    if constexpr (Bits == 3)
+        if (narrow) unfold_rows(layout.folds, dwords);
+    std::uint8_t bytes[Step::kRows];
+    for (int r = 0; r < Step::kRows; ++r) bytes[r] = static_cast<std::uint8_t>(dwords[r] >> (8 * byte));
     return code_of_lookup<Bits>(bytes, lookup);
 }
 

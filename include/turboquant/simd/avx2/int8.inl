@@ -39,6 +39,18 @@ TURBOQUANT_INLINE Row load_narrow(const std::uint8_t* row, int slot, int width) 
     }
     return wide;
 }
+TURBOQUANT_INLINE Row blend_shifted(Row to, Row from, int shift, std::uint32_t mask) noexcept {
+    const __m128i left = _mm_cvtsi32_si128(shift > 0 ? shift : 0);
+    const __m128i right = _mm_cvtsi32_si128(shift < 0 ? -shift : 0);
+    TURBOQUANT_UNROLL
+    for (int h = 0; h < 2; ++h) {
+        const __m256i moved = _mm256_srl_epi32(_mm256_sll_epi32(from.v[h], left), right);
+        const __m256i changes = _mm256_and_si256(_mm256_xor_si256(to.v[h], moved),
+                                                 _mm256_set1_epi32(static_cast<std::int32_t>(mask)));
+        to.v[h] = _mm256_xor_si256(to.v[h], changes);
+    }
+    return to;
+}
 TURBOQUANT_INLINE Quad load_quad(const std::int8_t* p) noexcept {
     std::int32_t bits;
     std::memcpy(&bits, p, 4);

@@ -32,6 +32,13 @@ TURBOQUANT_INLINE Row load_narrow(const std::uint8_t* row, int slot, int width) 
             v, _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(row + 2 * slot))));
     return {v};
 }
+TURBOQUANT_INLINE Row blend_shifted(Row to, Row from, int shift, std::uint32_t mask) noexcept {
+    const __m128i left = _mm_cvtsi32_si128(shift > 0 ? shift : 0);
+    const __m128i right = _mm_cvtsi32_si128(shift < 0 ? -shift : 0);
+    const __m512i moved = _mm512_srl_epi32(_mm512_sll_epi32(from.v, left), right);
+    return {_mm512_ternarylogic_epi32(_mm512_set1_epi32(static_cast<std::int32_t>(mask)), moved, to.v,
+                                      0xca)};  // mask ? moved : to
+}
 TURBOQUANT_INLINE Quad load_quad(const std::int8_t* p) noexcept {
     std::int32_t bits;
     std::memcpy(&bits, p, 4);

@@ -84,47 +84,86 @@ TURBOQUANT_INLINE void multiply_records(const RowLookup<Bits>& lookup, int dim,
     store_totals(sums, totals);
 }
 
-template <int Bits, int Queries>
+// Rows that round_rows() has made, `Queries` of them, and what totals are multiplied by: the queries' steps times `unit`.
+template <int Queries>
+struct RoundedQueries {
+    static constexpr int kFloats = kSumGroup > kLanes ? kSumGroup : kLanes;
+    const std::uint8_t* rows[Queries];
+    Sums starts[Queries];
+    alignas(64) float steps[kFloats];
+    TURBOQUANT_INLINE RoundedQueries(const float* queries, std::ptrdiff_t stride, float unit) noexcept
+        : steps() {
+        TURBOQUANT_UNROLL
+        for (int q = 0; q < Queries; ++q) {
+            RoundedRow header;
+            std::memcpy(&header, queries + q * stride, sizeof header);
+            rows[q] = reinterpret_cast<const std::uint8_t*>(queries + q * stride) + kRoundedRowBytes;
+            for (int r = 0; r < kSumGroup / Queries; ++r)
+                steps[r * Queries + q] = turboquant::detail::rounded(header.step * unit);
+            const std::int32_t start[16] = {-kOffset * header.sum};
+            starts[q] = load_sums(start);
+        }
+    }
+};
+
+// Signs as codes of one bit: a set bit is −1.
+inline constexpr std::int8_t kSignCentroids[16] = {1, -1};
+
+template <int Bits, bool Sketch, int Queries>
 TURBOQUANT_NOINLINE void score_records(const CodecPlan& plan, const RecordRange& records,
                                        const float* queries, std::ptrdiff_t stride, float* out,
                                        std::ptrdiff_t out_stride) noexcept {
     constexpr int kRecords = kSumGroup / Queries;
-    constexpr int kFloats = kSumGroup > kLanes ? kSumGroup : kLanes;
-    const RowLookup<Bits> lookup(plan.codebook->int8_centroids);
-    const std::uint8_t* rows[Queries];
-    alignas(64) float steps[kFloats] = {}, scales[kFloats] = {};
-    alignas(64) std::int32_t totals[kFloats] = {};
-    Sums starts[Queries];
-    TURBOQUANT_UNROLL
-    for (int q = 0; q < Queries; ++q) {
-        RoundedRow header;
-        std::memcpy(&header, queries + q * stride, sizeof header);
-        rows[q] = reinterpret_cast<const std::uint8_t*>(queries + q * stride) + kRoundedRowBytes;
-        for (int r = 0; r < kRecords; ++r)
-            steps[r * Queries + q] = turboquant::detail::rounded(header.step * plan.codebook->int8_step);
-        const std::int32_t start[16] = {-kOffset * header.sum};
-        starts[q] = load_sums(start);
-    }
+    constexpr int kFloats = RoundedQueries<Queries>::kFloats;
+    constexpr int kCodeBits = Bits > 0 ? Bits : 1;  // without indices: of a lookup that is not used
+    const RowLookup<kCodeBits> lookup(Bits > 0 ? plan.codebook->int8_centroids : kSignCentroids);
+    const RowLookup<1> signs(kSignCentroids);
+    const RoundedQueries<Queries> rotated(queries, stride, Bits > 0 ? plan.codebook->int8_step : 1.0f);
+    // Where there are indices and signs, a row's second half is its query's sketch.
+    const RoundedQueries<Queries> sketched(queries + (Bits > 0 && Sketch ? padded(plan.dim) : 0), stride,
+                                           1.0f);
+    alignas(64) float scales[kFloats] = {}, sketch_scales[kFloats] = {};
+    alignas(64) std::int32_t totals[kFloats] = {}, sketch_totals[kFloats] = {};
     const std::size_t scale_offset = plan.scale_offset();
     const bool float_scales = plan.scale_type == ScaleType::float32;
     for (std::ptrdiff_t first = 0; first < records.count; first += kRecords) {
         const int some =
             records.count - first < kRecords ? static_cast<int>(records.count - first) : kRecords;
-        const std::uint8_t* at[kRecords];
+        const std::uint8_t *at[kRecords], *signs_at[kRecords];
         alignas(64) float products[kFloats];
         for (int r = 0; r < kRecords; ++r) {
             at[r] = records[first + (r < some ? r : 0)];
-            float scale;
-            if (float_scales)
-                std::memcpy(&scale, at[r] + scale_offset, sizeof scale);
+            signs_at[r] = at[r] + plan.index_bytes();
+            RecordScales stored{};
+            if constexpr (Sketch)
+                stored = load_scales(plan, at[r]);
+            else if (float_scales)
+                std::memcpy(&stored.scale, at[r] + scale_offset, sizeof stored.scale);
             else
-                scale = load_scale(at[r] + scale_offset, plan.scale_type);
-            for (int q = 0; q < Queries; ++q) scales[r * Queries + q] = scale;
+                stored.scale = load_scale(at[r] + scale_offset, plan.scale_type);
+            for (int q = 0; q < Queries; ++q) {
+                scales[r * Queries + q] = stored.scale;
+                if constexpr (Sketch) sketch_scales[r * Queries + q] = stored.sketch_scale;
+            }
         }
-        multiply_records<Bits, Queries>(lookup, plan.dim, at, rows, starts, records.end, totals);
+        if constexpr (Bits > 0)
+            multiply_records<Bits, Queries>(lookup, plan.dim, at, rotated.rows, rotated.starts, records.end,
+                                            totals);
+        if constexpr (Sketch)
+            multiply_records<1, Queries>(signs, plan.dim, signs_at, sketched.rows, sketched.starts,
+                                         records.end, sketch_totals);
         TURBOQUANT_UNROLL
-        for (int i = 0; i < kSumGroup; i += kLanes)
-            store(products + i, mul(mul(to_floats(totals + i, 0), load(steps + i)), load(scales + i)));
+        for (int i = 0; i < kSumGroup; i += kLanes) {
+            Floats product = zero();
+            if constexpr (Bits > 0)
+                product = mul(mul(to_floats(totals + i, 0), load(rotated.steps + i)), load(scales + i));
+            if constexpr (Sketch) {
+                const Floats of_signs = mul(mul(to_floats(sketch_totals + i, 0), load(sketched.steps + i)),
+                                            load(sketch_scales + i));
+                product = Bits > 0 ? add(product, of_signs) : of_signs;
+            }
+            store(products + i, product);
+        }
         if (Queries == 1 && some == kRecords) {
             std::memcpy(out + first, products, sizeof(float) * kRecords);
             continue;
@@ -135,13 +174,15 @@ TURBOQUANT_NOINLINE void score_records(const CodecPlan& plan, const RecordRange&
 }
 
 // Estimates of ⟨x_i, q_j⟩: of rows that round_rows() has made.
-template <int Bits>
+template <int Bits, bool Sketch>
 void record_products(const CodecPlan& plan, const RecordRange& records, const float* queries,
                      std::ptrdiff_t stride, std::ptrdiff_t count, float* out, std::ptrdiff_t out_stride,
                      float*) noexcept {
     std::ptrdiff_t q = 0;
     for (; q + 4 <= count; q += 4)
-        score_records<Bits, 4>(plan, records, queries + q * stride, stride, out + q * out_stride, out_stride);
+        score_records<Bits, Sketch, 4>(plan, records, queries + q * stride, stride, out + q * out_stride,
+                                       out_stride);
     for (; q < count; ++q)
-        score_records<Bits, 1>(plan, records, queries + q * stride, stride, out + q * out_stride, out_stride);
+        score_records<Bits, Sketch, 1>(plan, records, queries + q * stride, stride, out + q * out_stride,
+                                       out_stride);
 }

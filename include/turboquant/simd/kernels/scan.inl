@@ -35,6 +35,22 @@ TURBOQUANT_INLINE void load_rest(const ScanLayout<Bits>& layout, const std::uint
         for (int g = 0; g < kRowsPerBlock; ++g)
             rows[g][r] = width == 4 ? load_row(rest + g * 64) : load_narrow(rest, 16 * g, width);
     }
+    if constexpr (Bits == 3) {
+        // Rows by name: an index that is known at run time alone would keep them in memory.
+        const RowFold &first = layout.folds[0], &second = layout.folds[1];
+        if ((first.mask | second.mask) == 0) return;
+        TURBOQUANT_UNROLL
+        for (int g = 0; g < kRowsPerBlock; ++g) {
+            Row &a = rows[g][0], &b = rows[g][1], &e = rows[g][2];
+            e = blend_shifted(e, e, first.shift, first.mask);
+            if (second.to == 2)
+                e = blend_shifted(e, second.from == 0 ? a : b, second.shift, second.mask);
+            else if (second.to == 0)
+                a = blend_shifted(a, e, second.shift, second.mask);
+            else
+                b = blend_shifted(b, e, second.shift, second.mask);
+        }
+    }
 }
 
 // The scores of a block from its integer sums, given to the sink.

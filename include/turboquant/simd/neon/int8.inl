@@ -31,6 +31,14 @@ TURBOQUANT_INLINE Row load_narrow(const std::uint8_t* row, int slot, int width) 
     }
     return load_row(reinterpret_cast<const std::uint8_t*>(dwords));
 }
+TURBOQUANT_INLINE Row blend_shifted(Row to, Row from, int shift, std::uint32_t mask) noexcept {
+    TURBOQUANT_UNROLL
+    for (int i = 0; i < 4; ++i) {
+        const uint32x4_t moved = vshlq_u32(vreinterpretq_u32_u8(from.v[i]), vdupq_n_s32(shift));
+        to.v[i] = vreinterpretq_u8_u32(vbslq_u32(vdupq_n_u32(mask), moved, vreinterpretq_u32_u8(to.v[i])));
+    }
+    return to;
+}
 TURBOQUANT_INLINE Quad load_quad(const std::int8_t* p) noexcept {
     std::int32_t bits;
     std::memcpy(&bits, p, 4);

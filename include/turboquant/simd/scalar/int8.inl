@@ -8,6 +8,7 @@
 //   Quad                     4 bytes of a query
 //   Sums                     16 int32
 //   load_row, store_row, load_narrow   64 bytes; 16 times 1, 2 or 3 bytes (of a narrow row, slots `slot` to `slot` + 15)
+//   blend_shifted            of 16 dwords the bits of a mask from another row's, shifted left (right where negative)
 //   dot                      sums + the dot products of 16 times 4 bytes with a quad, exactly
 //   add_sums, store_sums
 //   CodeLookup<Bits>         quad j's centroids from a step's rows: get<j>
@@ -46,6 +47,15 @@ TURBOQUANT_INLINE Row load_narrow(const std::uint8_t* row, int slot, int width) 
             wide.v[4 * i + (width == 3 ? 2 : 0)] = row[(width == 3 ? 2 * kScanBlock : 0) + slot + i];
     }
     return wide;
+}
+TURBOQUANT_INLINE Row blend_shifted(Row to, const Row& from, int shift, std::uint32_t mask) noexcept {
+    std::uint32_t a[16], b[16];
+    std::memcpy(a, to.v, sizeof a);
+    std::memcpy(b, from.v, sizeof b);
+    for (int i = 0; i < 16; ++i)
+        a[i] = (a[i] & ~mask) | ((shift >= 0 ? b[i] << shift : b[i] >> -shift) & mask);
+    std::memcpy(to.v, a, sizeof a);
+    return to;
 }
 TURBOQUANT_INLINE Quad load_quad(const std::int8_t* p) noexcept { return {{p[0], p[1], p[2], p[3]}}; }
 
