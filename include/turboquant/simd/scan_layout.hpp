@@ -308,6 +308,14 @@ struct ScanSink {
     float* thresholds;  // one per query
 };
 
+// What a query is multiplied by, by one after the other, so that its largest coordinate becomes `top`. Two factors, since the
+// reciprocal of a tiny number overflows; the first is a power of two, 1 for all others.
+struct QueryScale {
+    float lift, inverse;
+    QueryScale(float largest, float top) noexcept
+        : lift(largest < 1e-30f ? 0x1p64f : 1.0f), inverse(largest > 0.0f ? top / (largest * lift) : 0.0f) {}
+};
+
 // Rounds `rotated` (dim floats) to the nearest of 255 steps between ± its largest magnitude. The error of a coordinate is
 // uniform in ± half a step: for a Gaussian query of d = 128 … 1536 relative squared error 5e-5 … 7e-5.
 template <int Bits>
@@ -319,8 +327,7 @@ inline ScanQuery round_query(const ScanLayout<Bits>& layout, const float* rotate
         largest = magnitude > largest ? magnitude : largest;
     }
     ScanQuery query{quads, 0, largest / 127.0f, 0.0f};
-    // Below 1e-36 (a query of denormals) the reciprocal would overflow.
-    const float inverse = largest > 1e-36f ? 127.0f / largest : 0.0f;
+    const QueryScale scale(largest, 127.0f);
     const int steps = layout.steps + (layout.has_rest() ? 1 : 0);
     for (int step = 0; step < steps; ++step) {
         for (int j = 0; j < ScanStep<Bits>::kQuads; ++j) {
@@ -328,7 +335,8 @@ inline ScanQuery round_query(const ScanLayout<Bits>& layout, const float* rotate
                 const int i = ScanLayout<Bits>::dimension(step, j, k);
                 // Adding 1.5·2^23 rounds to the nearest integer, ties to even.
                 const float scaled =
-                    i < layout.dim ? turboquant::detail::rounded(rotated[i] * inverse) : 0.0f;
+                    i < layout.dim ? turboquant::detail::rounded(rotated[i] * scale.lift * scale.inverse)
+                                   : 0.0f;
                 const float shifted = turboquant::detail::rounded(scaled + 12582912.0f);
                 const auto value = static_cast<int>(turboquant::detail::rounded(shifted - 12582912.0f));
                 *quads++ = static_cast<std::int8_t>(value);

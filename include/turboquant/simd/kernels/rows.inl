@@ -14,10 +14,10 @@ TURBOQUANT_NOINLINE inline void round_row(int dim, float* row, std::int8_t* scra
     float lanes[kLanes], top = 0.0f;
     store(lanes, largest);
     for (float value : lanes) top = value > top ? value : top;
-    // Below 1e-36 (a query of denormals) the reciprocal would overflow: such a query is zero.
-    const Floats inverse = broadcast(top > 1e-36f ? 127.0f / top : 0.0f);
+    const QueryScale scale(top, 127.0f);
+    const Floats lift = broadcast(scale.lift), inverse = broadcast(scale.inverse);
     const int end = (dim + 63) / 64 * 64;
-    for (int i = 0; i < end; i += kLanes) store_rounded(scratch + i, mul(load(row + i), inverse));
+    for (int i = 0; i < end; i += kLanes) store_rounded(scratch + i, mul(mul(load(row + i), lift), inverse));
     Sums sums[kSumGroup];
     TURBOQUANT_UNROLL
     for (int i = 0; i < kSumGroup; ++i) sums[i] = zero_sums();

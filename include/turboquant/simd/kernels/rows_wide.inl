@@ -19,11 +19,13 @@ TURBOQUANT_NOINLINE inline void round_wide_row(int dim, float* row, std::int8_t*
     store(lanes, largest);
     for (float value : lanes) top = value > top ? value : top;
     constexpr float kTop = 127.0f * 128.0f;
-    const Floats inverse = broadcast(top > 1e-34f ? kTop / top : 0.0f);
+    const QueryScale scale(top, kTop);
+    const Floats lift = broadcast(scale.lift), inverse = broadcast(scale.inverse);
     const int end = (dim + 63) / 64 * 64;
     WideRow header{top / kTop, 0, 0};
     std::int8_t* const second = scratch + end;
-    for (int i = 0; i < end; i += kLanes) split_rounded(scratch + i, second + i, mul(load(row + i), inverse));
+    for (int i = 0; i < end; i += kLanes)
+        split_rounded(scratch + i, second + i, mul(mul(load(row + i), lift), inverse));
     for (int i = 0; i < end; ++i) {
         header.sum_p += scratch[i];
         header.sum_2r += second[i];
@@ -54,13 +56,14 @@ TURBOQUANT_NOINLINE void score_wide_records(const CodecPlan& plan, const RecordR
         WideRow header;
         std::memcpy(&header, queries + q * stride, sizeof header);
         rows[q] = reinterpret_cast<const std::uint8_t*>(queries + q * stride) + kRoundedRowBytes;
-        steps[q] = header.step * plan.codebook->int16_step;
+        steps[q] = header.step;  // not times the codebook's: a tiny query's would underflow
         constants[q] = 64.0f * static_cast<float>(header.sum_2r);
         const std::int32_t first[16] = {-128 * header.sum_p}, second[16] = {-128 * header.sum_2r};
         starts[0][q] = load_sums(first);
         starts[1][q] = load_sums(second);
     }
     const std::size_t scale_offset = plan.scale_offset();
+    const float unit = plan.codebook->int16_step;
     for (std::ptrdiff_t first = 0; first < records.count; first += kRecords) {
         const int some =
             records.count - first < kRecords ? static_cast<int>(records.count - first) : kRecords;
@@ -96,7 +99,7 @@ TURBOQUANT_NOINLINE void score_wide_records(const CodecPlan& plan, const RecordR
                 const int pair = r * Queries + q;
                 const float product = 32768.0f * static_cast<float>(totals[pair]) +
                                       (128.0f * static_cast<float>(totals[kPairs + pair]) + constants[q]);
-                out[first + r + q * out_stride] = product * steps[q] * scale;
+                out[first + r + q * out_stride] = product * unit * steps[q] * scale;
             }
         }
     }
