@@ -99,10 +99,16 @@ protected:
     static constexpr Index kDim = 64, kSize = 500, kColumns = 24;
     static constexpr double kMoved = Bits::value == 4 ? 0.007 : 1.5e-4;
     using Cache = tq::KvCache<Dynamic, Bits::value>;
-    Options() : cache_(kDim), q_(2.0f * gaussian(kDim, kColumns, 3)) {
+    Options() : cache_(kDim, centred()), q_(2.0f * gaussian(kDim, kColumns, 3)) {
         cache_.append(tokens(kDim, kSize, 1), tokens(kDim, kSize, 2));
         keys_ = cache_.keys();
         values_ = cache_.values();
+    }
+    // The tolerances are for keys whose mean is off.
+    static tq::KvCacheOptions centred() {
+        tq::KvCacheOptions options;
+        options.centring = true;
+        return options;
     }
     // Deviation of the logits: scale·‖q‖, with ‖q‖ = 2·√64. Outputs move by at most as much, and by .6 % for the values'
     // integer centroids; 5e-6 for float sums. Log-sum-exps by at most the largest movement of a logit, 4.5 deviations.

@@ -37,7 +37,7 @@ Cache loaded_from_pipe(const std::string& file) {
     return Cache::load(is);
 }
 
-Small cache_of(Index n, Index window = 8, bool centring = true) {
+Small cache_of(Index n, Index window = 8, tq::CentringChoice centring = true) {
     tq::KvCacheOptions options;
     options.seed = 5;
     options.window = window;
@@ -50,7 +50,7 @@ Small cache_of(Index n, Index window = 8, bool centring = true) {
 
 TEST(KvCacheFile, RoundTrips) {
     for (const Index n : {0, 1, 2, 3, 10, 73, 74, 75, 138, 300})
-        for (const bool centring : {true, false}) {
+        for (const tq::Centring centring : {tq::Centring::none, tq::Centring::values, tq::Centring::all}) {
             const Small cache = cache_of(n, 8, centring);
             const std::string file = saved(cache);
             EXPECT_EQ(file.size() % 64, 0u);
@@ -59,6 +59,7 @@ TEST(KvCacheFile, RoundTrips) {
                 EXPECT_EQ(again.quantized(), cache.quantized());
                 EXPECT_EQ(again.options().window, 8);
                 EXPECT_EQ(again.options().seed, 5u);
+                EXPECT_EQ(again.options().centring.which(), centring);
                 EXPECT_TRUE(again.keys() == cache.keys());
                 EXPECT_TRUE(saved(again) == file);
                 // It goes on as the first would have.

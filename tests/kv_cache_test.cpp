@@ -147,6 +147,14 @@ TEST(KvCache, DecodedTokensAreTheQuantizersOwn) {
     const Eigen::MatrixXf back = keys.decode(keys.encode(moved)).colwise() + mean;
     EXPECT_LE((centred.keys() - back).norm(), 1e-3f * back.norm());
     EXPECT_LT((centred.keys() - k).norm(), (cache.keys() - k).norm());
+    // Unless told, off values alone.
+    tq::KvCacheOptions options;
+    options.seed = 7;
+    options.window = options.sinks = 0;
+    Cache usual(64, options);
+    usual.append(k, v);
+    EXPECT_TRUE(usual.keys() == cache.keys());
+    EXPECT_TRUE(usual.values() == centred.values());
 }
 
 TEST(KvCache, TruncateAndAppendAgain) {

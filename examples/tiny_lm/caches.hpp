@@ -6,6 +6,8 @@
 
 #include "attention_cache.hpp"
 
+#include <turboquant/kv_cache.hpp>
+
 namespace tiny_lm {
 
 enum class KeyQuantizer { none, mse, turbo };  // none: ExactCache
@@ -14,7 +16,7 @@ struct CacheChoice {
     KeyQuantizer keys = KeyQuantizer::none;
     int key_bits = 32, value_bits = 32;
     Index window = 0, sinks = 0;  // newest and first tokens that stay exact
-    bool centring = false;
+    turboquant::Centring centring = turboquant::Centring::none;
     CacheMaker make;
 
     std::string bits() const;  // "4/3"

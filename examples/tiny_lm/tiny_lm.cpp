@@ -94,6 +94,8 @@ void print_header() {
                 "centring", "bytes/value", "bits/byte", "change", "", "needles");
 }
 
+constexpr const char* kCentred[] = {"no", "values", "all"};
+
 void print_row(const Row& row, const Row& exact, const ModelShape& shape, const Task& task) {
     const CacheChoice& cache = row.cache;
     const auto values = static_cast<double>(task.documents.size() * (task.length() - 1)) *
@@ -105,7 +107,7 @@ void print_row(const Row& row, const Row& exact, const ModelShape& shape, const 
     else
         std::printf("  %-14s %5s %6td %5td %8s",
                     cache.keys == KeyQuantizer::mse ? "MseQuantizer" : "TurboQuantizer", cache.bits().c_str(),
-                    cache.window, cache.sinks, cache.centring ? "yes" : "no");
+                    cache.window, cache.sinks, kCentred[static_cast<int>(cache.centring)]);
     std::printf(" %11.3f %9.4f", static_cast<double>(row.predictions.cache_bytes) / values, bits);
     if (cache.keys == KeyQuantizer::none)
         std::printf(" %9s %6s", "", "");

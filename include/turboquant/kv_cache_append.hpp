@@ -104,7 +104,8 @@ void BasicKvCache<KeyQuantizer, ValueQuantizer>::set_means(Index end) {
         }
     };
     const simd::FloatingPointGuard guard;
-    mean(key, &detail::ExactTokens::Run::keys);
+    key.setZero();
+    if (options_.centring.keys()) mean(key, &detail::ExactTokens::Run::keys);
     mean(value, &detail::ExactTokens::Run::values);
     codec_.set_means(key, value);
 }

@@ -4,7 +4,7 @@
 // "n, the number of vectors" is the payload's length in bytes and "bytes per vector" is 1. The payload, little-endian:
 //
 //     0   4  the values' quantizer, as at 16 … 43 of the header: kind, dimension, bits, scale rule, scale type, rotation, sketch
-//    28   4  flags: 1 centring, 2 means follow
+//    28   4  flags: 1 centring, 2 means follow, 4 of keys too
 //    32   8  seed of the values' quantizer                     72   8  tokens that are quantized
 //    40   8  KvCacheOptions::seed                              80   8  bytes of a block of keys
 //    48   8  window                                            88   8  bytes of a block of values
@@ -40,7 +40,7 @@ inline constexpr std::size_t kCachePrefix = 128;
 struct CacheFields {
     CodecId key_id, value_id;
     int key_rule = 0, value_rule = 0;
-    bool centring = true, means = false;
+    bool centring = true, key_centring = false, means = false;
     std::uint64_t seed = 0;
     Index window = 0, sinks = 0, size = 0, coded = 0;
     std::size_t key_block_bytes = 0, value_block_bytes = 0;
@@ -74,9 +74,10 @@ inline void write_cache_prefix(const CacheFields& fields, std::uint8_t* to) noex
     std::memset(to, 0, kCachePrefix);
     const CodecId& id = fields.value_id;
     int at = 0;
-    for (int field : {static_cast<int>(id.kind), static_cast<int>(id.dim), static_cast<int>(id.bits),
-                      fields.value_rule, static_cast<int>(id.scale), static_cast<int>(id.rotation),
-                      static_cast<int>(id.sketch), (fields.centring ? 1 : 0) + (fields.means ? 2 : 0)}) {
+    for (int field :
+         {static_cast<int>(id.kind), static_cast<int>(id.dim), static_cast<int>(id.bits), fields.value_rule,
+          static_cast<int>(id.scale), static_cast<int>(id.rotation), static_cast<int>(id.sketch),
+          (fields.centring ? 1 : 0) + (fields.means ? 2 : 0) + (fields.key_centring ? 4 : 0)}) {
         put(to + at, 4, static_cast<std::uint64_t>(field));
         at += 4;
     }
@@ -171,14 +172,16 @@ inline CacheFields read_cache_fields(const RecordHeader& header, const std::uint
     const std::uint64_t flags = get(payload + 28, 4);
     fields.centring = (flags & 1u) != 0;
     fields.means = (flags & 2u) != 0;
+    fields.key_centring = (flags & 4u) != 0;
     fields.seed = get(payload + 40, 8);
     constexpr std::uint64_t kMost = std::uint64_t{1}
                                     << 40;  // of tokens: sums and products below stay in range
     const std::uint64_t window = get(payload + 48, 8), sinks = get(payload + 56, 8),
                         size = get(payload + 64, 8), coded = get(payload + 72, 8),
                         key_bytes = get(payload + 80, 8), value_bytes = get(payload + 88, 8);
-    bool good = flags < 4 && window <= kMost && sinks <= kMost && size <= kMost && coded <= size &&
-                key_bytes <= (std::uint64_t{1} << 30) && value_bytes <= (std::uint64_t{1} << 30);
+    bool good = flags < 8 && (fields.centring || !fields.key_centring) && window <= kMost && sinks <= kMost &&
+                size <= kMost && coded <= size && key_bytes <= (std::uint64_t{1} << 30) &&
+                value_bytes <= (std::uint64_t{1} << 30);
     for (std::size_t at = 96; at < kCachePrefix; ++at) good = good && payload[at] == 0;
     if (good) {
         fields.window = static_cast<Index>(window);

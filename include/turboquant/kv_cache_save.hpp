@@ -21,6 +21,7 @@ detail::CacheFields BasicKvCache<KeyQuantizer, ValueQuantizer>::fields() const {
     fields.key_rule = SerializationTraits<KeyQuantizer>::scale_rule(codec_.key_quantizer());
     fields.value_rule = SerializationTraits<ValueQuantizer>::scale_rule(codec_.value_quantizer());
     fields.centring = options_.centring;
+    fields.key_centring = options_.centring.keys();
     fields.means = codec_.means() != nullptr;
     fields.seed = options_.seed;
     fields.window = options_.window;
@@ -82,7 +83,9 @@ BasicKvCache<KeyQuantizer, ValueQuantizer> BasicKvCache<KeyQuantizer, ValueQuant
     options.seed = fields.seed;
     options.window = fields.window;
     options.sinks = fields.sinks;
-    options.centring = fields.centring;
+    options.centring = fields.key_centring ? Centring::all
+                       : fields.centring   ? Centring::values
+                                           : Centring::none;
     BasicKvCache cache(
         SerializationTraits<KeyQuantizer>::make(fields.key_id.dim, fields.key_id.seed, fields.key_rule),
         SerializationTraits<ValueQuantizer>::make(fields.value_id.dim, fields.value_id.seed,

@@ -71,8 +71,7 @@ struct SerializationTraits<SplitQuantizer<Outliers, Rest>> {
     static int scale_rule(const Quantizer&) noexcept { return 0; }
     template <class Dim>
     static Quantizer make(Dim, std::uint64_t, int) {
-        static_assert(sizeof(Dim) == 0,
-                      "turboquant: a KvCache of SplitQuantizers cannot be loaded");
+        static_assert(sizeof(Dim) == 0, "turboquant: a KvCache of SplitQuantizers cannot be loaded");
     }
 
     static void write_preamble(const Quantizer& quantizer, std::uint8_t* to) {
