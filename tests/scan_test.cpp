@@ -397,14 +397,13 @@ TYPED_TEST(Scan, RoundedQuery) {
     }
     const ScanLayout<kBits> layout(3);
     std::vector<std::int8_t> quads(static_cast<std::size_t>(4 * layout.quads()), 77);
-    for (const float value :
-         {0.0f, -0.0f, 1e-38f, -1e-44f}) {  // nothing, or so little that its reciprocal overflows
+    for (const float value : {0.0f, -0.0f}) {
         const float x[3] = {value, value, -value};
         const ScanQuery query = simd::round_query(layout, x, quads.data());
         EXPECT_EQ(query.sum, 0);
         EXPECT_EQ(std::count(quads.begin(), quads.end(), 0), static_cast<std::ptrdiff_t>(quads.size()));
     }
-    for (const float value : {1e-35f, 1e30f, 3e38f}) {
+    for (const float value : {1e-38f, 1e-35f, 1e30f, 3e38f}) {
         const float x[3] = {value, -value, value / 4};
         const ScanQuery query = simd::round_query(layout, x, quads.data());
         EXPECT_EQ(query.sum, 32) << value;  // 127 − 127 + 31.75
