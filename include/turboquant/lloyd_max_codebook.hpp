@@ -370,12 +370,12 @@ inline void set_positive_half(Codebook& book, int dim, int bits, const double* p
     simd::fill_int16_centroids(book.table);
 }
 
-inline void build_codebook(Codebook& book, int dim, int bits) {
+TURBOQUANT_NOINLINE inline void build_codebook(Codebook& book, int dim, int bits) {
     const simd::FloatingPointGuard guard;
     const int half = 1 << (bits - 1);
     if (dim == 1) {
         // Two atoms at ±1: the outermost centroids take them, the others are never used and lie between.
-        double positive[128];
+        double positive[128] = {};
         for (int i = 0; i < half; ++i) positive[i] = (2.0 * i + 1.0) / (2.0 * half - 1.0);
         set_positive_half(book, dim, bits, positive);
         double probabilities[128] = {};
@@ -389,7 +389,7 @@ inline void build_codebook(Codebook& book, int dim, int bits) {
     const double* positive = solver.solve();
     set_positive_half(book, dim, bits, positive);
     const double mass = solver.mass();
-    double probabilities[128];
+    double probabilities[128] = {};
     for (int i = 0; i < half; ++i) probabilities[i] = solver.mass(i) / mass;
     simd::fill_int8_centroids(book.table, positive, probabilities);
     book.distortion = dim * solver.squared_error() / mass;
@@ -400,7 +400,7 @@ inline void build_codebook(Codebook& book, int dim, int bits) {
     }
 }
 
-inline const Codebook& codebook(int dim, int bits) {
+TURBOQUANT_NOINLINE inline const Codebook& codebook(int dim, int bits) {
     struct Cache {
         std::mutex mutex;
         std::map<std::pair<int, int>, Codebook> entries;  // a map never moves its entries
