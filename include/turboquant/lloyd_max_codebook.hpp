@@ -400,7 +400,7 @@ TURBOQUANT_NOINLINE inline void build_codebook(Codebook& book, int dim, int bits
     }
 }
 
-TURBOQUANT_NOINLINE inline const Codebook& codebook(int dim, int bits) {
+inline const Codebook& codebook(int dim, int bits) {
     struct Cache {
         std::mutex mutex;
         std::map<std::pair<int, int>, Codebook> entries;  // a map never moves its entries
