@@ -65,6 +65,16 @@ TURBOQUANT_INLINE Bytes quantize_step(const Nearest<Bits>& nearest, const Floats
     return block;
 }
 
+// All bits in the first `count` lanes, none in the others.
+TURBOQUANT_INLINE Floats first_lanes(int count) noexcept {
+    static constexpr std::uint32_t kMasks[32] = {~0u, ~0u, ~0u, ~0u, ~0u, ~0u, ~0u, ~0u,
+                                                 ~0u, ~0u, ~0u, ~0u, ~0u, ~0u, ~0u, ~0u};
+    const int kept = count < 0 ? 0 : count < kLanes ? count : kLanes;
+    float masks[kLanes];
+    std::memcpy(masks, kMasks + 16 - kept, sizeof masks);
+    return load(masks);
+}
+
 // ⟨z, c⟩ and ‖c‖² of the centroids chosen.
 struct CentroidSums {
     float dot, squares;

@@ -83,16 +83,6 @@ struct Round {
           tilted{plan.tail() > 0 ? order[0] : 0, plan.tail() > 0 ? order[1] : 16} {}
 };
 
-// All bits in the first `count` lanes, none in the others.
-TURBOQUANT_INLINE Floats first_lanes(int count) noexcept {
-    static constexpr std::uint32_t kMasks[32] = {~0u, ~0u, ~0u, ~0u, ~0u, ~0u, ~0u, ~0u,
-                                                 ~0u, ~0u, ~0u, ~0u, ~0u, ~0u, ~0u, ~0u};
-    const int kept = count < 0 ? 0 : count < kLanes ? count : kLanes;
-    float masks[kLanes];
-    std::memcpy(masks, kMasks + 16 - kept, sizeof masks);
-    return load(masks);
-}
-
 // Both windows of `Vectors` vectors, `stride` floats apart, where 16 | d: they share whole registers, and the last one has
 // the stages between registers only. Window: P where it is known to be so small that a window of all the vectors fits the
 // registers, else 0.
