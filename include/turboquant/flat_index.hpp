@@ -118,7 +118,8 @@ public:
         : BasicFlatIndex(Quantizer(options.seed).dim(), std::move(options)) {}
 
     BasicFlatIndex(Index dim, FlatIndexOptions options = {})
-        : BasicFlatIndex(make_quantizer(dim, options.seed), std::move(options)) {}
+        : BasicFlatIndex(detail::make_quantizer<Quantizer>(dim, options.seed, ScaleRule::unbiased),
+                         std::move(options)) {}
 
     // With a quantizer of one's own; its seed counts.
     explicit BasicFlatIndex(Quantizer quantizer, FlatIndexOptions options = {});
@@ -249,13 +250,6 @@ public:
     static BasicFlatIndex load(const std::string& path);
 
 private:
-    static Quantizer make_quantizer(Index dim, std::uint64_t seed) {
-        if constexpr (std::is_constructible_v<Quantizer, Index, std::uint64_t, ScaleRule>)
-            return Quantizer(dim, seed, ScaleRule::unbiased);
-        else
-            return Quantizer(dim, seed);
-    }
-
     bool normalises() const noexcept { return options_.metric == Metric::cosine; }
     bool euclidean() const noexcept { return options_.metric == Metric::l2; }
     std::ptrdiff_t stride() const noexcept { return simd::padded(static_cast<std::ptrdiff_t>(dim())); }

@@ -1,7 +1,6 @@
 // FlatIndex: adding and removing vectors.
 #pragma once
 
-#include <cstdio>
 #include <string>
 
 #include "turboquant/flat_index.hpp"
@@ -174,11 +173,9 @@ void BasicFlatIndex<Quantizer>::encode_rows(
             number >= stored
                 ? "column " + std::to_string(number - stored) + " of the vectors"
                 : "the vector of id " + std::to_string(id_at(number)) + ", which was kept exact until now,";
-        char norm[32];
-        std::snprintf(norm, sizeof norm, "%.6g", result.norm);
-        detail::throw_invalid_argument("FlatIndex::add: " + which + " has norm " + norm +
-                                       (options_.centring ? " less the mean" : "") +
-                                       ", too large for the type of the stored scale");
+        detail::throw_invalid_argument(
+            "FlatIndex::add: " + which + " has norm " + detail::norm_text(result.norm) +
+            (options_.centring ? " less the mean" : "") + ", too large for the type of the stored scale");
     } else {
         quantizer_.encode(rows, codes);
     }

@@ -74,14 +74,17 @@ public:
     template <int D = kHeadDim, int VD = kValueDim,
               std::enable_if_t<D != Eigen::Dynamic && VD != Eigen::Dynamic, int> = 0>
     explicit BasicKvCache(const KvCacheOptions& options = {})
-        : BasicKvCache(make<KeyQuantizer>(D, options.seed, ScaleRule::unbiased),
-                       make<ValueQuantizer>(VD, options.seed, ScaleRule::least_squares), options) {}
+        : BasicKvCache(detail::make_quantizer<KeyQuantizer>(D, options.seed, ScaleRule::unbiased),
+                       detail::make_quantizer<ValueQuantizer>(VD, options.seed, ScaleRule::least_squares),
+                       options) {}
     // Keys and values of one dimension, or each of its own. Throws std::invalid_argument when a fixed one differs.
     explicit BasicKvCache(Index dim, const KvCacheOptions& options = {})
         : BasicKvCache(dim, kValueDim == Eigen::Dynamic ? dim : Index{kValueDim}, options) {}
     BasicKvCache(Index dim, Index value_dim, const KvCacheOptions& options = {})
-        : BasicKvCache(make<KeyQuantizer>(dim, options.seed, ScaleRule::unbiased),
-                       make<ValueQuantizer>(value_dim, options.seed, ScaleRule::least_squares), options) {}
+        : BasicKvCache(
+              detail::make_quantizer<KeyQuantizer>(dim, options.seed, ScaleRule::unbiased),
+              detail::make_quantizer<ValueQuantizer>(value_dim, options.seed, ScaleRule::least_squares),
+              options) {}
     // Quantizers of the caller's choice; options.seed plays no part.
     BasicKvCache(KeyQuantizer keys, ValueQuantizer values, const KvCacheOptions& options = {})
         : options_(checked(options)),
@@ -210,13 +213,6 @@ private:
                                            std::to_string(options.window) + " and " +
                                            std::to_string(options.sinks));
         return options;
-    }
-    template <class Quantizer>
-    static Quantizer make(Index dim, std::uint64_t seed, ScaleRule rule) {
-        if constexpr (std::is_constructible_v<Quantizer, Index, std::uint64_t, ScaleRule>)
-            return Quantizer(dim, seed, rule);
-        else
-            return Quantizer(dim, seed);
     }
 
     // Tokens after the sinks, numbered from 0: [0, coded_) in blocks, [coded_, later()) in recent_.

@@ -73,14 +73,9 @@ inline RecordHeader cache_header(const CacheFields& fields, std::size_t payload)
 inline void write_cache_prefix(const CacheFields& fields, std::uint8_t* to) noexcept {
     std::memset(to, 0, kCachePrefix);
     const CodecId& id = fields.value_id;
-    int at = 0;
-    for (int field :
-         {static_cast<int>(id.kind), static_cast<int>(id.dim), static_cast<int>(id.bits), fields.value_rule,
-          static_cast<int>(id.scale), static_cast<int>(id.rotation), static_cast<int>(id.sketch),
-          (fields.centring ? 1 : 0) + (fields.means ? 2 : 0) + (fields.key_centring ? 4 : 0)}) {
-        put(to + at, 4, static_cast<std::uint64_t>(field));
-        at += 4;
-    }
+    put_description(to, id, fields.value_rule);
+    put(to + 28, 4, (fields.centring ? 1u : 0u) + (fields.means ? 2u : 0u) + (fields.key_centring ? 4u : 0u));
+    int at = 32;
     for (std::uint64_t field :
          {id.seed, fields.seed, static_cast<std::uint64_t>(fields.window),
           static_cast<std::uint64_t>(fields.sinks), static_cast<std::uint64_t>(fields.size),
@@ -110,19 +105,6 @@ inline bool write_cache(std::ostream& os, const CacheFields& fields,
     return os.good();
 }
 
-// A quantizer's description at offsets 16 … 43 of `bytes`; its ranges have been checked.
-inline CodecId read_id(const std::uint8_t* bytes, std::uint64_t seed) noexcept {
-    CodecId id;
-    id.kind = static_cast<QuantizerKind>(get(bytes + 16, 4));
-    id.dim = static_cast<std::int32_t>(get(bytes + 20, 4));
-    id.bits = static_cast<std::int32_t>(get(bytes + 24, 4));
-    id.scale = static_cast<simd::ScaleType>(get(bytes + 32, 4));
-    id.rotation = static_cast<RotationKind>(get(bytes + 36, 4));
-    id.sketch = static_cast<SketchKind>(get(bytes + 40, 4));
-    id.seed = seed;
-    return id;
-}
-
 // The header in the first `size` ≤ 128 bytes; its count is the payload's length.
 inline RecordHeader read_cache_header(const std::uint8_t* bytes, std::size_t size, const std::string& where) {
     if (size >= sizeof kMagic && std::equal(kMagic, kMagic + sizeof kMagic, bytes))
@@ -139,8 +121,9 @@ inline RecordHeader read_cache_header(const std::uint8_t* bytes, std::size_t siz
     if (crc64(bytes, 120) != header.checksum)
         throw_bad_file(where, "checksum mismatch in the header (bytes 0 to 127): the file is damaged");
     check_fields(bytes, where);
-    header.id = read_id(bytes, get(bytes + 48, 8));
-    header.scale_rule = static_cast<int>(get(bytes + 28, 4));
+    header.id = described_id(bytes + kDescriptionAt);
+    header.id.seed = get(bytes + 48, 8);
+    header.scale_rule = described_rule(bytes + kDescriptionAt);
     header.bytes_per_vector = 1;
     if (const std::uint64_t got = get(bytes + 64, 8); got != 1)
         throw_unexpected(where, "bytes per vector", 1, got);
@@ -158,17 +141,13 @@ inline RecordHeader read_cache_header(const std::uint8_t* bytes, std::size_t siz
 // The fields, from a header and a payload whose checksums are right; `payload` has header.payload() bytes.
 inline CacheFields read_cache_fields(const RecordHeader& header, const std::uint8_t* payload,
                                      const std::string& where) {
-    // The values' description where check_fields() looks for one.
-    HeaderBytes second{};
-    std::memcpy(second.data() + 16, payload, 28);
-    put(&second[12], 4, kHeaderBytes);
-    put(&second[44], 4, kBlockBytes);
-    check_fields(second.data(), where + ": values");
+    check_description(payload, where + ": values");
     CacheFields fields;
     fields.key_id = header.id;
     fields.key_rule = header.scale_rule;
-    fields.value_id = read_id(second.data(), get(payload + 32, 8));
-    fields.value_rule = static_cast<int>(get(payload + 12, 4));
+    fields.value_id = described_id(payload);
+    fields.value_id.seed = get(payload + 32, 8);
+    fields.value_rule = described_rule(payload);
     const std::uint64_t flags = get(payload + 28, 4);
     fields.centring = (flags & 1u) != 0;
     fields.means = (flags & 2u) != 0;

@@ -23,6 +23,19 @@ enum class ScaleRule : int {
 
 namespace detail {
 
+// A quantizer with the given rule, where its type has one.
+template <class Quantizer>
+Quantizer make_quantizer(Index dim, std::uint64_t seed, ScaleRule rule) {
+    if constexpr (std::is_constructible_v<Quantizer, Index, std::uint64_t, ScaleRule>)
+        return Quantizer(dim, seed, rule);
+    else
+        return Quantizer(dim, seed);
+}
+
+}  // namespace detail
+
+namespace detail {
+
 template <class Scale>
 constexpr simd::ScaleType scale_type_of() noexcept {
     static_assert(std::is_same_v<Scale, float> || std::is_same_v<Scale, Eigen::half> ||

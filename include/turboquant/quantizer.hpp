@@ -48,6 +48,49 @@ struct is_quantizer<
 template <class Q>
 inline constexpr bool is_quantizer_v = is_quantizer<Q>::value;
 
+namespace detail {
+
+// What every quantizer says of its arguments. `type` and `call` name it in messages.
+inline void check_codes(const char* type, const char* call, const CodesView& codes, const CodecId& id) {
+    if (codes.id().kind == QuantizerKind::none && codes.size() == 0) return;
+    if (codes.id() != id)
+        throw_invalid_argument(std::string(type) + "::" + call + ": the codes were made by " +
+                               codes.id().description() + ", but this is " + id.description());
+}
+
+// positions: nullptr stands for all.
+inline void check_positions(const char* type, const char* call, const CodesView& codes,
+                            const Positions* positions) {
+    if (positions == nullptr) return;
+    for (Index i = 0; i < positions->size(); ++i) {
+        const Index position = positions->data()[i];
+        if (position < 0 || position >= codes.size())
+            throw_invalid_argument(std::string(type) + "::" + call + ": position " +
+                                   std::to_string(position) + " was asked for, but there are " +
+                                   std::to_string(codes.size()) + " codes");
+    }
+}
+
+// For messages.
+TURBOQUANT_COLD inline std::string norm_text(double norm) {
+    char text[32];
+    std::snprintf(text, sizeof text, "%.6g", norm);
+    return text;
+}
+
+// Why the columns from `first` on could not be encoded; has_norm: " has norm ", of what is too large.
+[[noreturn]] TURBOQUANT_COLD inline void throw_not_encoded(const std::string& where,
+                                                           const simd::EncodeResult& result, Index first,
+                                                           const char* has_norm) {
+    const std::string column = where + ": column " + std::to_string(first + result.encoded);
+    if (result.error == simd::EncodeError::not_finite)
+        throw_invalid_argument(column + " holds a NaN or an infinity; nothing was stored");
+    throw_invalid_argument(column + has_norm + norm_text(result.norm) +
+                           ", too large for the type of the stored scale; nothing was stored");
+}
+
+}  // namespace detail
+
 // d: the dimension, n: number of vectors, m: number of queries. Vectors are columns; elements are float, Eigen::half or
 // Eigen::bfloat16. Const calls are safe from many threads at once. Every call throws std::invalid_argument, naming what
 // was expected and what came, when sizes do not fit, when codes are another quantizer's, or when a column holds a NaN
@@ -241,21 +284,11 @@ private:
     }
 
     void check_codes(const char* call, const CodesView& codes) const {
-        if (codes.id().kind == QuantizerKind::none && codes.size() == 0) return;
-        if (codes.id() != id_)
-            detail::throw_invalid_argument(where(call) + ": the codes were made by " +
-                                           codes.id().description() + ", but this is " + id_.description());
+        detail::check_codes(Derived::kName, call, codes, id_);
     }
 
     void check_positions(const char* call, const CodesView& codes, const Positions* positions) const {
-        if (positions == nullptr) return;
-        for (Index i = 0; i < positions->size(); ++i) {
-            const Index position = positions->data()[i];
-            if (position < 0 || position >= codes.size())
-                detail::throw_invalid_argument(where(call) + ": position " + std::to_string(position) +
-                                               " was asked for, but there are " +
-                                               std::to_string(codes.size()) + " codes");
-        }
+        detail::check_positions(Derived::kName, call, codes, positions);
     }
 
     void check_output(const char* call, Index rows, Index cols,
@@ -433,18 +466,8 @@ private:
     void check_encoded(const char* call, const simd::EncodeResult* results, int parts, Index count) const {
         for (int part = 0; part < parts; ++part)
             if (results[part].error != simd::EncodeError::none)
-                throw_not_encoded(call, results[part], detail::part_begin(count, parts, part));
-    }
-
-    [[noreturn]] TURBOQUANT_COLD void throw_not_encoded(const char* call, const simd::EncodeResult& result,
-                                                        Index first) const {
-        const std::string column = where(call) + ": column " + std::to_string(first + result.encoded);
-        if (result.error == simd::EncodeError::not_finite)
-            detail::throw_invalid_argument(column + " holds a NaN or an infinity; nothing was stored");
-        char norm[32];
-        std::snprintf(norm, sizeof norm, "%.6g", result.norm);
-        detail::throw_invalid_argument(column + " has norm " + norm +
-                                       ", too large for the type of the stored scale; nothing was stored");
+                detail::throw_not_encoded(where(call), results[part], detail::part_begin(count, parts, part),
+                                          " has norm ");
     }
 };
 

@@ -152,20 +152,40 @@ inline std::uint64_t get(const std::uint8_t* from, int bytes) noexcept {
 
 using HeaderBytes = std::array<std::uint8_t, kHeaderBytes>;
 
+// A quantizer as headers describe it, without its seed: kind, dimension, bits, scale rule, scale type, rotation, sketch.
+inline constexpr std::size_t kDescriptionBytes = 28;
+inline constexpr std::size_t kDescriptionAt = 16;  // in headers
+
+inline void put_description(std::uint8_t* to, const CodecId& id, int scale_rule) noexcept {
+    for (int field :
+         {static_cast<int>(id.kind), static_cast<int>(id.dim), static_cast<int>(id.bits), scale_rule,
+          static_cast<int>(id.scale), static_cast<int>(id.rotation), static_cast<int>(id.sketch)}) {
+        put(to, 4, static_cast<std::uint64_t>(field));
+        to += 4;
+    }
+}
+// Their ranges have been checked.
+inline CodecId described_id(const std::uint8_t* from) noexcept {
+    CodecId id;
+    id.kind = static_cast<QuantizerKind>(get(from, 4));
+    id.dim = static_cast<std::int32_t>(get(from + 4, 4));
+    id.bits = static_cast<std::int32_t>(get(from + 8, 4));
+    id.scale = static_cast<simd::ScaleType>(get(from + 16, 4));
+    id.rotation = static_cast<RotationKind>(get(from + 20, 4));
+    id.sketch = static_cast<SketchKind>(get(from + 24, 4));
+    return id;
+}
+inline int described_rule(const std::uint8_t* from) noexcept { return static_cast<int>(get(from + 12, 4)); }
+
 inline HeaderBytes write_header(RecordHeader& header) noexcept {
     HeaderBytes bytes{};
     std::memcpy(bytes.data(), kMagic, sizeof kMagic);
     const CodecId& id = header.id;
-    int at = 8;
-    for (std::uint64_t field :
-         {std::uint64_t{kFormatVersion}, std::uint64_t{kHeaderBytes}, static_cast<std::uint64_t>(id.kind),
-          static_cast<std::uint64_t>(id.dim), static_cast<std::uint64_t>(id.bits),
-          static_cast<std::uint64_t>(header.scale_rule), static_cast<std::uint64_t>(id.scale),
-          static_cast<std::uint64_t>(id.rotation), static_cast<std::uint64_t>(id.sketch),
-          std::uint64_t{kBlockBytes}}) {
-        put(&bytes[static_cast<std::size_t>(at)], 4, field);
-        at += 4;
-    }
+    put(&bytes[8], 4, kFormatVersion);
+    put(&bytes[12], 4, kHeaderBytes);
+    put_description(&bytes[kDescriptionAt], id, header.scale_rule);
+    put(&bytes[44], 4, kBlockBytes);
+    int at = 48;
     for (std::uint64_t field :
          {id.seed, static_cast<std::uint64_t>(header.count), std::uint64_t{header.bytes_per_vector},
           id.fingerprint(), std::uint64_t{header.total()}, std::uint64_t{header.preamble}, id.parts}) {
@@ -193,29 +213,34 @@ inline HeaderBytes write_header(RecordHeader& header) noexcept {
         where, "truncated: expected " + std::to_string(expected) + " bytes, but got " + std::to_string(got));
 }
 
-// The ranges of the fields, whatever the quantizer.
+// A number of 4 bytes, and its range.
+struct FileField {
+    const char* name;
+    int at;
+    std::uint64_t least, most;
+};
+inline void check_field(const FileField& field, const std::uint8_t* from, const std::string& where) {
+    const std::uint64_t value = get(from + field.at, 4);
+    if (value >= field.least && value <= field.most) return;
+    throw_bad_file(where, std::string(field.name) + ": expected " + std::to_string(field.least) +
+                              (field.least < field.most ? " to " + std::to_string(field.most) : "") +
+                              ", but the header says " + std::to_string(value));
+}
+
+// The ranges of a description's fields, whatever the quantizer.
+inline void check_description(const std::uint8_t* from, const std::string& where) {
+    constexpr FileField fields[] = {{"quantizer kind", 0, 1, 4}, {"dimension", 4, 1, kLargestDim},
+                                    {"number of bits", 8, 1, 8}, {"scale rule", 12, 0, 2},
+                                    {"scale type", 16, 0, 2},    {"rotation kind", 20, 0, 1},
+                                    {"sketch kind", 24, 0, 1}};
+    for (const FileField& field : fields) check_field(field, from, where);
+}
+
+// Likewise of a header's.
 inline void check_fields(const std::uint8_t* bytes, const std::string& where) {
-    struct Field {
-        const char* name;
-        int at;
-        std::uint64_t least, most;
-    };
-    constexpr Field fields[] = {{"quantizer kind", 16, 1, 4},
-                                {"dimension", 20, 1, kLargestDim},
-                                {"number of bits", 24, 1, 8},
-                                {"scale rule", 28, 0, 2},
-                                {"scale type", 32, 0, 2},
-                                {"rotation kind", 36, 0, 1},
-                                {"sketch kind", 40, 0, 1},
-                                {"block size", 44, kBlockBytes, kBlockBytes},
-                                {"bytes of the header", 12, kHeaderBytes, kHeaderBytes}};
-    for (const Field& field : fields) {
-        const std::uint64_t value = get(bytes + field.at, 4);
-        if (value < field.least || value > field.most)
-            throw_bad_file(where, std::string(field.name) + ": expected " + std::to_string(field.least) +
-                                      (field.least < field.most ? " to " + std::to_string(field.most) : "") +
-                                      ", but the header says " + std::to_string(value));
-    }
+    check_description(bytes + kDescriptionAt, where);
+    check_field({"block size", 44, kBlockBytes, kBlockBytes}, bytes, where);
+    check_field({"bytes of the header", 12, kHeaderBytes, kHeaderBytes}, bytes, where);
     for (int at = get(bytes + 16, 4) == 4 ? 104 : 88; at < 120; ++at)
         if (bytes[at] != 0) throw_unexpected(where, "reserved byte of the header", 0, bytes[at]);
 }
@@ -286,13 +311,8 @@ inline RecordHeader read_header(const std::uint8_t* bytes, std::size_t size, con
     if (crc64(bytes, 120) != header.checksum)
         throw_bad_file(where, "checksum mismatch in the header (bytes 0 to 127): the file is damaged");
     check_fields(bytes, where);
-    header.id.kind = static_cast<QuantizerKind>(get(bytes + 16, 4));
-    header.id.dim = static_cast<std::int32_t>(get(bytes + 20, 4));
-    header.id.bits = static_cast<std::int32_t>(get(bytes + 24, 4));
-    header.scale_rule = static_cast<int>(get(bytes + 28, 4));
-    header.id.scale = static_cast<simd::ScaleType>(get(bytes + 32, 4));
-    header.id.rotation = static_cast<RotationKind>(get(bytes + 36, 4));
-    header.id.sketch = static_cast<SketchKind>(get(bytes + 40, 4));
+    header.id = described_id(bytes + kDescriptionAt);
+    header.scale_rule = described_rule(bytes + kDescriptionAt);
     header.id.seed = get(bytes + 48, 8);
     if (header.id.kind != QuantizerKind::mse && header.scale_rule != 0)
         throw_unexpected(where, "scale rule of a quantizer that has none", 0,

@@ -14,7 +14,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
 #include <cstring>
 #include <memory>
 #include <string>
@@ -224,17 +223,10 @@ private:
 
     SplitQuantizer(Index dim, const std::vector<Index>& channels,
                    std::shared_ptr<const detail::ChannelSplit> split, std::uint64_t seed, ScaleRule rule)
-        : outliers_(make<Outliers>(static_cast<Index>(channels.size()), seed, rule)),
-          rest_(make<Rest>(dim - static_cast<Index>(channels.size()), ~seed, rule)),
+        : outliers_(detail::make_quantizer<Outliers>(static_cast<Index>(channels.size()), seed, rule)),
+          rest_(detail::make_quantizer<Rest>(dim - static_cast<Index>(channels.size()), ~seed, rule)),
           split_(std::move(split)) {
         set_id();
-    }
-    template <class Quantizer>
-    static Quantizer make(Index dim, std::uint64_t seed, ScaleRule rule) {
-        if constexpr (std::is_constructible_v<Quantizer, Index, std::uint64_t, ScaleRule>)
-            return Quantizer(dim, seed, rule);
-        else
-            return Quantizer(dim, seed);
     }
 
     void set_id() {
@@ -252,10 +244,7 @@ private:
 
     void check_codes(const char* call, const CodesView& codes, int threads) const {
         if (threads < 1) detail::throw_wrong_threads(where(call), threads);
-        if (codes.id().kind == QuantizerKind::none && codes.size() == 0) return;
-        if (codes.id() != id_)
-            detail::throw_invalid_argument(where(call) + ": the codes were made by " +
-                                           codes.id().description() + ", but this is " + id_.description());
+        detail::check_codes(kName, call, codes, id_);
     }
     void check_input(const char* call, Index rows, const CodesView& codes, int threads) const {
         if (rows != dim()) detail::throw_wrong_rows(where(call), dim(), rows);
@@ -346,23 +335,13 @@ private:
                 });
             });
             for (int part = 0; part < parts; ++part)
-                if (results[part].error != simd::EncodeError::none) throw_not_encoded(call, results[part]);
+                if (results[part].error != simd::EncodeError::none)
+                    detail::throw_not_encoded(where(call), results[part], 0, " has a part of norm ");
         };
         // Where records are about to be overwritten, be sure first that none of the new ones fails.
         if (before == 0 && !codes.empty()) all(nullptr);
         all(codes.room(bytes_per_vector(), after) + static_cast<std::size_t>(before) * bytes_per_vector());
         codes.commit(id_, bytes_per_vector(), after);
-    }
-
-    [[noreturn]] TURBOQUANT_COLD void throw_not_encoded(const char* call,
-                                                        const simd::EncodeResult& result) const {
-        const std::string column = where(call) + ": column " + std::to_string(result.encoded);
-        if (result.error == simd::EncodeError::not_finite)
-            detail::throw_invalid_argument(column + " holds a NaN or an infinity; nothing was stored");
-        char norm[32];
-        std::snprintf(norm, sizeof norm, "%.6g", result.norm);
-        detail::throw_invalid_argument(column + " has a part of norm " + norm +
-                                       ", too large for the type of the stored scale; nothing was stored");
     }
 
     // --- Reading ----------------------------------------------------------------------------------------------------
@@ -408,11 +387,7 @@ private:
                Score kind) const {
         if (queries.rows() != dim()) detail::throw_wrong_rows(where(call), dim(), queries.rows());
         check_codes(call, codes, threads);
-        for (Index i = 0; positions != nullptr && i < positions->size(); ++i)
-            if (const Index at = positions->data()[i]; at < 0 || at >= codes.size())
-                detail::throw_invalid_argument(where(call) + ": position " + std::to_string(at) +
-                                               " was asked for, but there are " +
-                                               std::to_string(codes.size()) + " codes");
+        detail::check_positions(kName, call, codes, positions);
         check_output(call, positions != nullptr ? positions->size() : codes.size(), queries.cols(), out);
         const detail::Columns<Q> columns(queries.derived());
         const simd::InputColumns in = columns.input();

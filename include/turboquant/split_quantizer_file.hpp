@@ -22,33 +22,21 @@
 TURBOQUANT_NAMESPACE_BEGIN
 namespace detail {
 
+inline constexpr std::size_t kPartBytes = kDescriptionBytes + 8;
+
 inline void write_part(const CodecId& id, int rule, std::uint8_t* to) noexcept {
-    for (int field :
-         {static_cast<int>(id.kind), static_cast<int>(id.dim), static_cast<int>(id.bits), rule,
-          static_cast<int>(id.scale), static_cast<int>(id.rotation), static_cast<int>(id.sketch)}) {
-        put(to, 4, static_cast<std::uint64_t>(field));
-        to += 4;
-    }
-    put(to, 8, id.seed);
+    put_description(to, id, rule);
+    put(to + kDescriptionBytes, 8, id.seed);
 }
 
 // The quantizer that write_part() described.
 template <class Quantizer>
 Quantizer read_part(const std::uint8_t* from, const std::string& where) {
-    HeaderBytes header{};  // the fields where check_fields() looks for them
-    std::memcpy(header.data() + 16, from, 28);
-    put(&header[12], 4, kHeaderBytes);
-    put(&header[44], 4, kBlockBytes);
-    check_fields(header.data(), where);
+    check_description(from, where);
     RecordHeader part;
-    part.id.kind = static_cast<QuantizerKind>(get(from, 4));
-    part.id.dim = static_cast<std::int32_t>(get(from + 4, 4));
-    part.id.bits = static_cast<std::int32_t>(get(from + 8, 4));
-    part.scale_rule = static_cast<int>(get(from + 12, 4));
-    part.id.scale = static_cast<simd::ScaleType>(get(from + 16, 4));
-    part.id.rotation = static_cast<RotationKind>(get(from + 20, 4));
-    part.id.sketch = static_cast<SketchKind>(get(from + 24, 4));
-    part.id.seed = get(from + 28, 8);
+    part.id = described_id(from);
+    part.id.seed = get(from + kDescriptionBytes, 8);
+    part.scale_rule = described_rule(from);
     part.bytes_per_vector = 1;
     check_wanted(part, SerializationTraits<Quantizer>::id(), where);
     if (const std::string reason = too_large(part); !reason.empty()) throw_bad_file(where, reason);
@@ -79,14 +67,14 @@ struct SerializationTraits<SplitQuantizer<Outliers, Rest>> {
         const Outliers& outliers = quantizer.outliers();
         const Rest& rest = quantizer.rest();
         detail::write_part(outliers.id(), SerializationTraits<Outliers>::scale_rule(outliers), to);
-        detail::write_part(rest.id(), SerializationTraits<Rest>::scale_rule(rest), to + 36);
+        detail::write_part(rest.id(), SerializationTraits<Rest>::scale_rule(rest), to + detail::kPartBytes);
         for (const Index channel : quantizer.outlier_channels())
             to[80 + channel / 8] = static_cast<std::uint8_t>(to[80 + channel / 8] | 1u << (channel % 8));
     }
 
     static Quantizer make_from(const CodecId& id, const std::uint8_t* preamble, const std::string& where) {
         Outliers outliers = detail::read_part<Outliers>(preamble, where + ": outliers");
-        Rest rest = detail::read_part<Rest>(preamble + 36, where + ": rest");
+        Rest rest = detail::read_part<Rest>(preamble + detail::kPartBytes, where + ": rest");
         std::vector<Index> channels;
         for (Index i = 0; i < id.dim; ++i)
             if ((preamble[80 + i / 8] >> (i % 8) & 1u) != 0) channels.push_back(i);
