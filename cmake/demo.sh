@@ -4,7 +4,7 @@
 set -euo pipefail
 here=$(dirname "${BASH_SOURCE[0]}")
 caller_directory=$PWD
-extra_packages=()
+extra_packages=(libcli11-dev)
 source "$here/build_environment.sh"
 
 cmake -S . -B build/demo -DCMAKE_BUILD_TYPE=Release -DTURBOQUANT_BUILD_EXAMPLES=ON -DTURBOQUANT_BUILD_TESTS=OFF \

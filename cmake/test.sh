@@ -3,7 +3,7 @@
 # -DCMAKE_CXX_COMPILER=clang++.
 set -euo pipefail
 here=$(dirname "${BASH_SOURCE[0]}")
-extra_packages=()
+extra_packages=(libcli11-dev)
 source "$here/build_environment.sh"
 
 # -O2 without -DNDEBUG, so that Eigen's assertions watch over the tests.

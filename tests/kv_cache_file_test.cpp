@@ -1,6 +1,7 @@
 // Saved caches: round trips, and damage of every kind.
 #include <sstream>
 #include <string>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -150,6 +151,91 @@ TEST(KvCacheFile, ForgedNumbersAreRefused) {
             ASSERT_EQ(message.rfind("turboquant: KvCache::load", 0), 0u)
                 << "offset " << at << ", value " << value << ": " << message;
         }
+}
+
+// --- Split quantizers: their channels come with the file ------------------------------------------------------------------
+
+using Keys = tq::SplitQuantizer<tq::MseQuantizer<Dynamic, 4>, tq::MseQuantizer<Dynamic, 2>>;
+using Values = tq::SplitQuantizer<tq::TurboQuantizer<Dynamic, 3>, tq::MseQuantizer<Dynamic, 2>>;
+
+template <class Cache, class... Quantizers>
+Cache split_cache(Index n, Quantizers... quantizers) {
+    tq::KvCacheOptions options;
+    options.window = 8;
+    options.sinks = 2;
+    Cache cache(quantizers..., options);
+    cache.append(tokens(cache.dim(), n, 1), tokens(cache.value_dim(), n, 2));
+    return cache;
+}
+const std::vector<Index> kChannels = {1, 5, 6, 11, 17};
+
+template <class Cache>
+void expect_round_trip(const Cache& cache) {
+    const std::string file = saved(cache);
+    for (Cache again : {loaded<Cache>(file), loaded_from_pipe<Cache>(file)}) {
+        EXPECT_EQ(again.codec().key_quantizer().id(), cache.codec().key_quantizer().id());
+        EXPECT_EQ(again.codec().value_quantizer().id(), cache.codec().value_quantizer().id());
+        EXPECT_TRUE(saved(again) == file);
+        EXPECT_TRUE(again.keys() == cache.keys());
+        EXPECT_TRUE(again.values() == cache.values());
+        // Exact tokens may lie in other runs, which are summed one after another: equal to rounding.
+        const Eigen::MatrixXf q = tokens(cache.dim(), 3, 9), out = cache.attend(q);
+        EXPECT_LE((again.attend(q) - out).norm(), 1e-5f * out.norm());
+        Cache longer = cache;
+        longer.append(tokens(cache.dim(), 70, 3), tokens(cache.value_dim(), 70, 4));
+        again.append(tokens(cache.dim(), 70, 3), tokens(cache.value_dim(), 70, 4));
+        EXPECT_TRUE(saved(again) == saved(longer));
+    }
+}
+
+TEST(KvCacheFile, SplitQuantizersComeBack) {
+    const Keys keys(20, 7, kChannels, tq::ScaleRule::unbiased);
+    const Values values(24, 8, {0, 23, 9});
+    for (const Index n : {0, 3, 80, 150}) {
+        expect_round_trip(split_cache<tq::BasicKvCache<Keys, Values>>(n, keys, values));
+        expect_round_trip(split_cache<tq::BasicKvCache<Keys, tq::MseQuantizer<Dynamic, 3>>>(
+            n, keys, tq::MseQuantizer<Dynamic, 3>(16, 5)));
+        expect_round_trip(split_cache<tq::BasicKvCache<tq::MseQuantizer<12, 4>, Values>>(
+            n, tq::MseQuantizer<12, 4>(5), values));
+    }
+}
+
+TEST(KvCacheFile, SplitQuantizersDamaged) {
+    using Cache = tq::BasicKvCache<Keys, Values>;
+    std::string file = saved(split_cache<Cache>(80, Keys(20, 7, kChannels), Values(24, 8, {0, 23, 9})));
+    for (std::size_t bit = 0; bit < 8 * file.size(); bit += bit < 8 * 700 ? 1 : 11) {
+        file[bit / 8] = static_cast<char>(file[bit / 8] ^ (1 << bit % 8));
+        ASSERT_EQ(message_of([&] { loaded<Cache>(file); }).rfind("turboquant: KvCache::load", 0), 0u) << bit;
+        file[bit / 8] = static_cast<char>(file[bit / 8] ^ (1 << bit % 8));
+    }
+    for (std::size_t size = 0; size < file.size(); size += 7)
+        ASSERT_EQ(message_of([&] { loaded<Cache>(file.substr(0, size)); }).rfind("turboquant: ", 0), 0u);
+    using Other =
+        tq::BasicKvCache<Keys,
+                         tq::SplitQuantizer<tq::TurboQuantizer<Dynamic, 3>, tq::MseQuantizer<Dynamic, 3>>>;
+    expect_contains(message_of([&] { loaded<Other>(file); }), "values: rest: the file holds codes of a ");
+    expect_contains(message_of([&] { loaded<Small>(file); }),
+                    "keys: the file holds codes of a SplitQuantizer");
+    // A channel more, and another channel, under checksums that fit; numbers that only other quantizers leave zero.
+    const auto forged = [&](std::size_t at, int bytes, std::uint64_t value) {
+        std::string other = file;
+        saved_files::put(other, at, bytes, value);
+        saved_files::repair_header(other);
+        const std::size_t size = saved_files::get(other, 56, 8), table = 128 + size;
+        saved_files::put(other, table, 8, tq::detail::crc64(other.data() + 128, size));
+        saved_files::put(other, table + 8, 8,
+                         tq::detail::crc64(other.data() + table, 8, saved_files::get(other, 120, 8)));
+        return message_of([&] { loaded<Cache>(other); });
+    };
+    const std::size_t channels =
+        128 + 128 + 80;  // header, prefix, and what stands before the bits of the keys
+    const std::uint64_t bits = saved_files::get(file, channels, 1);
+    expect_contains(forged(channels, 1, bits | 1),
+                    "parts of dimensions 5 and 15 contradict 6 outlier channels of 20");
+    expect_contains(forged(channels, 1, (bits ^ 2) | 1), "but the quantizer built from it is SplitQuantizer");
+    expect_contains(forged(88, 8, 64), "bytes of a preamble outside of the payload: expected 0, but got 64");
+    expect_contains(forged(128 + 96, 8, 77), "values: the file holds codes of a SplitQuantizer");
+    expect_contains(forged(128 + 104, 8, 1), "contradict one another");
 }
 
 TEST(KvCacheFile, OtherTypesAreNamed) {

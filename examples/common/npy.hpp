@@ -1,4 +1,4 @@
-// Reads NumPy's .npy files: little-endian float16 or float32, C order, any number of axes.
+// NumPy's .npy files. Reads little-endian float16 or float32, C order, any number of axes; writes matrices.
 //
 // A C-order array whose last axis has d entries is a list of d-dimensional vectors, one after the other: the memory of a
 // column-major d × n Eigen matrix. NpyArray::columns() is that matrix.
@@ -144,6 +144,37 @@ inline NpyArray read_npy(const std::string& path) {
     else
         fail(path, "holds elements of type " + type.substr(0, type.find(',')) + ", not '<f2' or '<f4'");
     return array;
+}
+
+namespace npy_detail {
+
+template <class Scalar>
+inline constexpr const char* kType = "";
+template <>
+inline constexpr const char* kType<float> = "<f4";
+template <>
+inline constexpr const char* kType<std::int64_t> = "<i8";
+
+}  // namespace npy_detail
+
+// Writes the columns of a float or int64 matrix as the rows of a two-dimensional array: to NumPy, x.cols() × x.rows(). Throws
+// std::runtime_error, naming the file, when it cannot be written.
+template <class Scalar>
+void write_npy(const std::string& path, const Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic>& x) {
+    std::string header = std::string("{'descr': '") + npy_detail::kType<Scalar> +
+                         "', 'fortran_order': False, 'shape': (" + std::to_string(x.cols()) + ", " +
+                         std::to_string(x.rows()) + "), }";
+    constexpr std::size_t kBefore = 10;                               // magic, version, length
+    header.append(63 - (kBefore + header.size()) % 64, ' ') += '\n';  // the data begin at a multiple of 64
+    const std::size_t length = header.size();
+    std::ofstream out(path, std::ios::binary | std::ios::trunc);
+    if (!out) npy_detail::fail(path, "cannot be opened for writing");
+    out.write("\x93NUMPY\x01\0", 8);
+    out.put(static_cast<char>(length & 0xff)).put(static_cast<char>(length >> 8));
+    out << header;
+    out.write(reinterpret_cast<const char*>(x.data()),
+              static_cast<std::streamsize>(sizeof(Scalar)) * static_cast<std::streamsize>(x.size()));
+    if (!out.flush()) npy_detail::fail(path, "cannot be written");
 }
 
 }  // namespace examples

@@ -10,9 +10,9 @@
 #include <string>
 #include <utility>
 
-#include "../common/fvecs.hpp"
-#include "../common/npy.hpp"
+#include "../common/exact_search.hpp"
 #include "../common/progress.hpp"
+#include "../common/vectors.hpp"
 #include "options.hpp"
 
 #include <turboquant/turboquant.hpp>
@@ -21,26 +21,13 @@ namespace search_example {
 namespace {
 
 namespace tq = turboquant;
+using examples::read_vectors;
 using tq::Index;
 using tq::Metric;
 
 struct Data {
     Eigen::MatrixXf base, queries;  // a vector a column
 };
-
-Eigen::MatrixXf read_vectors(const std::string& path) {
-    const std::size_t dot = path.rfind('.');
-    const std::string ending = dot == std::string::npos ? "" : path.substr(dot);
-    Eigen::MatrixXf x;
-    if (ending == ".fvecs")
-        x = examples::read_fvecs(path);
-    else if (ending == ".npy")
-        x = examples::read_npy(path).columns();
-    else
-        throw std::runtime_error(path + ": neither .npy nor .fvecs");
-    if (x.cols() == 0) throw std::runtime_error(path + ": holds no vectors");
-    return x;
-}
 
 Data read_data(const Options& options) {
     constexpr Index kStep = 20;
@@ -71,31 +58,6 @@ private:
     using Clock = std::chrono::steady_clock;
     Clock::time_point start_ = Clock::now();
 };
-
-// Scores of vectors (columns of base) for one query, in float32.
-Eigen::VectorXf exact_scores(const Eigen::MatrixXf& base, const Eigen::VectorXf& query, Metric metric) {
-    if (metric == Metric::l2) return (base.colwise() - query).colwise().squaredNorm();
-    Eigen::VectorXf scores = base.transpose() * query;
-    if (metric == Metric::cosine)
-        scores.array() /= base.colwise().norm().transpose().array().max(1e-30f) * query.norm();
-    return scores;
-}
-
-// How many of the exact k best were found. A score equal to the k-th best counts: it is as good an answer.
-double recall(const Data& data, const tq::SearchResult& hits, Metric metric, Index k) {
-    Index found = 0;
-    const Index wanted = std::min(k, data.base.cols());
-    for (Index j = 0; j < data.queries.cols(); ++j) {
-        Eigen::VectorXf scores = exact_scores(data.base, data.queries.col(j), metric);
-        if (metric == Metric::l2) scores = -scores;
-        Eigen::VectorXf sorted = scores;
-        std::nth_element(sorted.data(), sorted.data() + wanted - 1, sorted.data() + sorted.size(),
-                         [](float a, float b) { return a > b; });
-        for (Index i = 0; i < wanted; ++i)
-            found += scores[static_cast<Index>(hits.ids(i, j))] >= sorted[wanted - 1] ? 1 : 0;
-    }
-    return static_cast<double>(found) / static_cast<double>(wanted * data.queries.cols());
-}
 
 void print_hits(const tq::SearchResult& hits, Index queries) {
     for (Index j = 0; j < std::min(queries, hits.ids.cols()); ++j) {
@@ -153,7 +115,7 @@ void run(const Options& options) {
     tq::SearchResult hits;
     if (options.rerank > 0)
         hits = index.search(data.queries, options.k, options.rerank, [&](std::int64_t id, const auto& query) {
-            return exact_scores(data.base.col(static_cast<Index>(id)), query, metric)[0];
+            return examples::exact_scores(data.base.col(static_cast<Index>(id)), query, metric)[0];
         });
     else
         index.search(data.queries, options.k, hits);
@@ -161,7 +123,7 @@ void run(const Options& options) {
     double found = 0;
     if (options.exact) {
         progress.step("searching in float32");
-        found = recall(data, hits, metric, options.k);
+        found = examples::recall(data.base, data.queries, hits, metric, [] {});
     }
     progress.clear();
 

@@ -32,18 +32,15 @@ TURBOQUANT_NAMESPACE_BEGIN
 namespace detail {
 
 struct ContainerHeader {
-    char kind;       // 'I' or 'K'
-    int quantizers;  // records before the payload
+    char kind;                  // 'I'
+    std::uint64_t records = 0;  // bytes before the payload: the quantizers'
     std::uint64_t payload = 0;
     std::array<std::uint64_t, 11> fields{};
     std::uint64_t checksum = 0;
 
     std::uint64_t blocks() const noexcept { return payload / kBlockBytes + (payload % kBlockBytes != 0); }
     std::uint64_t tail() const noexcept { return (8 * (blocks() + 1) + 63) / 64 * 64; }
-    std::uint64_t total() const noexcept {
-        return kHeaderBytes + static_cast<std::uint64_t>(quantizers) * RecordHeader().total() + payload +
-               tail();
-    }
+    std::uint64_t total() const noexcept { return kHeaderBytes + records + payload + tail(); }
 };
 
 inline std::size_t aligned(std::size_t bytes) noexcept { return (bytes + 63) / 64 * 64; }
@@ -62,36 +59,49 @@ inline void write_container_header(std::ostream& os, ContainerHeader& header) {
     os.write(reinterpret_cast<const char*>(bytes.data()), kHeaderBytes);
 }
 
-// Reads and checks a header; `whole`: nothing may follow the container. Where the stream says how long it is, the container
-// is not longer.
-inline ContainerHeader read_container_header(std::istream& is, char kind, int quantizers, bool whole,
+// The header in the first `got` ≤ 128 bytes.
+inline ContainerHeader read_container_header(const std::uint8_t* bytes, std::size_t got, char kind,
+                                             const std::string& where) {
+    std::uint8_t magic[8];
+    std::memcpy(magic, kMagic, sizeof magic);
+    magic[3] = static_cast<std::uint8_t>(kind);
+    if (!std::equal(magic, magic + std::min<std::size_t>(got, 8), bytes))
+        throw_bad_file(where, what_it_holds(bytes, got) + "; " + kind_name(kind) + " was asked for");
+    if (got < kHeaderBytes) throw_truncated(where, kHeaderBytes, got);
+    check_version(bytes, where);
+    ContainerHeader header;
+    header.kind = kind;
+    header.checksum = get(bytes + 120, 8);
+    if (crc64(bytes, 120) != header.checksum)
+        throw_bad_file(where, "checksum mismatch in the header (bytes 0 to 127): the file is damaged");
+    header.payload = get(bytes + 16, 8);
+    for (std::size_t i = 0; i < header.fields.size(); ++i) header.fields[i] = get(bytes + 32 + 8 * i, 8);
+    const std::uint64_t total = get(bytes + 24, 8), least = RecordHeader().total();
+    if (header.payload > std::uint64_t{1} << 62 || total < header.total() + least || total % 64 != 0)
+        throw_unexpected(where, "bytes of the container, at least", header.total() + least, total);
+    header.records = total - header.total();
+    return header;
+}
+
+// A quantizer's record, once it has been read: `records` bytes, with as many vectors.
+inline void check_records(const ContainerHeader& header, std::uint64_t records, Index vectors,
+                          const std::string& where) {
+    if (vectors != 0)
+        throw_unexpected(where, "vectors in the quantizer's record", 0, static_cast<std::uint64_t>(vectors));
+    if (header.records != records)
+        throw_unexpected(where, "bytes of the container", header.total() - header.records + records,
+                         header.total());
+}
+
+// Of a stream; `whole`: nothing may follow the container. Where the stream says how long it is, the container is not longer.
+inline ContainerHeader read_container_header(std::istream& is, char kind, bool whole,
                                              const std::string& where) {
     if (!is) throw_bad_file(where, "the stream had failed before");
     HeaderBytes bytes{};
     const std::size_t got = read_some(is, bytes.data(), bytes.size(), where);
-    std::uint8_t magic[8];
-    std::memcpy(magic, kMagic, sizeof magic);
-    magic[3] = static_cast<std::uint8_t>(kind);
-    if (!std::equal(magic, magic + std::min<std::size_t>(got, 8), bytes.begin()))
-        throw_bad_file(where, what_it_holds(bytes.data(), got) + "; " + kind_name(kind) + " was asked for");
-    if (got < kHeaderBytes) throw_truncated(where, kHeaderBytes, got);
-    check_version(bytes.data(), where);
-    ContainerHeader header;
-    header.kind = kind;
-    header.quantizers = quantizers;
-    header.checksum = get(&bytes[120], 8);
-    if (crc64(bytes.data(), 120) != header.checksum)
-        throw_bad_file(where, "checksum mismatch in the header (bytes 0 to 127): the file is damaged");
-    header.payload = get(&bytes[16], 8);
-    for (std::size_t i = 0; i < header.fields.size(); ++i) header.fields[i] = get(&bytes[32 + 8 * i], 8);
-    if (header.payload > std::uint64_t{1} << 62 || get(&bytes[24], 8) != header.total())
-        throw_unexpected(where, "bytes of the container", header.total(), get(&bytes[24], 8));
-    const std::uint64_t left = bytes_left(is);
-    if (left > 0 && kHeaderBytes + left < header.total())
-        throw_truncated(where, header.total(), kHeaderBytes + left);
-    if (left > 0 && whole && kHeaderBytes + left > header.total())
-        throw_bad_file(where, "trailing bytes: expected " + std::to_string(header.total()) +
-                                  " bytes, but got " + std::to_string(kHeaderBytes + left));
+    const ContainerHeader header = read_container_header(bytes.data(), got, kind, where);
+    if (const std::uint64_t left = bytes_left(is); left > 0)
+        check_length(header.total(), kHeaderBytes + left, whole, where);
     return header;
 }
 
@@ -177,20 +187,52 @@ public:
         const std::uint64_t first = offset();
         const std::size_t got = read_some(is_, tail.data(), tail.size(), where_);
         if (got < tail.size()) throw_truncated(where_, header_.total(), first + got);
-        check_checksums(checksums_.all(), tail, header_.checksum, first - header_.payload, header_.payload,
-                        where_);
+        check_checksums(checksums_.all(), {tail.data(), tail.size(), checksums_.all().size(), first},
+                        header_.checksum, header_.payload, where_);
     }
 
 private:
-    std::uint64_t offset() const noexcept {
-        return header_.total() - header_.tail() - header_.payload + read_;
-    }
+    std::uint64_t offset() const noexcept { return kHeaderBytes + header_.records + read_; }
 
     std::istream& is_;
     const ContainerHeader& header_;
     std::string where_;
     BlockChecksums checksums_;
     std::uint64_t read_ = 0;
+};
+
+// A payload that lies in memory, as PayloadReader reads one.
+class PayloadView {
+public:
+    PayloadView(const std::uint8_t* payload, const ContainerHeader& header, std::string where)
+        : payload_(payload), header_(header), where_(std::move(where)) {}
+
+    const std::uint8_t* take(std::size_t size) {
+        if (size > header_.payload - taken_)
+            throw_bad_file(where_, "the payload ends before the arrays that the header names");
+        taken_ += size;
+        return payload_ + (taken_ - size);
+    }
+    void align() { (void)take(aligned(taken_) - taken_); }
+    // Checks the tail, and where `all` the payload.
+    void finish(bool all) {
+        if (taken_ != header_.payload)
+            throw_unexpected(where_, "bytes of the payload", taken_, header_.payload);
+        const Tail tail{payload_ + header_.payload, static_cast<std::size_t>(header_.tail()),
+                        static_cast<std::size_t>(header_.blocks()),
+                        kHeaderBytes + header_.records + header_.payload};
+        if (all)
+            check_checksums(block_checksums(payload_, static_cast<std::size_t>(header_.payload)), tail,
+                            header_.checksum, header_.payload, where_);
+        else
+            check_table(tail, header_.checksum, where_);
+    }
+
+private:
+    const std::uint8_t* payload_;
+    const ContainerHeader& header_;
+    std::string where_;
+    std::size_t taken_ = 0;
 };
 
 }  // namespace detail

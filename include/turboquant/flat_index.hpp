@@ -16,12 +16,14 @@
 #include <initializer_list>
 #include <iosfwd>
 #include <limits>
+#include <memory>
 #include <string>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "turboquant/config.hpp"
+#include "turboquant/container_format.hpp"
 #include "turboquant/index_storage.hpp"
 #include "turboquant/mse_quantizer.hpp"
 #include "turboquant/parallel.hpp"
@@ -249,6 +251,14 @@ public:
     static BasicFlatIndex load(std::istream& is);
     static BasicFlatIndex load(const std::string& path);
 
+    // A saved index where it lies, in a file that is mapped: vectors, terms and ids are read there and not copied, so that
+    // opening takes next to no memory, and processes share it. It can do all that others can: what add() and remove() write
+    // to is copied first, 1024 vectors at a time, and the file stays as it is. bytes() does not count what is in the file.
+    // Throws as load() does. The file may be replaced meanwhile, by save() too, but not written to (mapped_file.hpp).
+    static BasicFlatIndex map(const std::string& path, Verify verify = Verify::all);
+    // The same over the `size` bytes at `data`, a multiple of 64, which must outlive the index and its copies.
+    static BasicFlatIndex view_of_bytes(const void* data, std::size_t size, Verify verify = Verify::all);
+
 private:
     bool normalises() const noexcept { return options_.metric == Metric::cosine; }
     bool euclidean() const noexcept { return options_.metric == Metric::l2; }
@@ -278,6 +288,11 @@ private:
     // Files, in flat_index_file.hpp.
     bool write(std::ostream& os) const;
     static BasicFlatIndex read(std::istream& is, bool whole, const std::string& where);
+    static BasicFlatIndex in_memory(const void* data, std::size_t size, Verify verify,
+                                    const std::string& where);
+    static BasicFlatIndex described(const detail::ContainerHeader& header, Quantizer quantizer,
+                                    const std::string& where);
+    void filled(Index count);
     template <class Self, class Visit>
     static void visit_arrays(Self& self, Index n, Visit&& visit);
     std::size_t mean_bytes() const noexcept {
@@ -326,8 +341,9 @@ private:
     Storage storage_;
     detail::SegmentedArray exact_;  // vectors before that, padded
     detail::SegmentedArray ids_;
-    bool explicit_ids_ = false;  // otherwise a vector's id is its position
-    std::int64_t next_id_ = 0;   // above every id ever used
+    bool explicit_ids_ = false;               // otherwise a vector's id is its position
+    std::int64_t next_id_ = 0;                // above every id ever used
+    std::shared_ptr<const MappedFile> file_;  // that storage_, exact_ and ids_ may look into
 };
 
 // Dim: the dimension, or Eigen::Dynamic.

@@ -259,6 +259,16 @@ void BasicFlatIndex<Quantizer>::remove(Ids ids) {
                                        "; nothing was removed");
     }
     if (!explicit_ids_) make_ids_explicit();
+    // Where memory is borrowed, nothing is written to; and nothing below may fail.
+    const auto own = [this](Index i) {
+        ids_.own(i);
+        if (encoding_)
+            storage_.own(i);
+        else
+            exact_.own(i);
+    };
+    for (const auto& [id, position] : found) own(position);
+    for (Index i = count_ - static_cast<Index>(found.size()); i < count_; ++i) own(i);
     // From the last position on, so that what moves into a gap is never itself to go.
     std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.second > b.second; });
     for (const auto& [id, position] : found) {

@@ -1,4 +1,4 @@
-// FlatIndex: files. The eleven numbers of the header: metric, centring, whether vectors are encoded (or kept as they are,
+// FlatIndex: files, and indexes over files in memory. The eleven numbers of the header: metric, centring, whether vectors are encoded (or kept as they are,
 // before the mean is known), vectors, whether ids are stored (or are positions), the next automatic id; the rest 0. The
 // arrays: the mean (d floats, where vectors are encoded and centring is on), then the vectors (blocks, or records and
 // terms: index_storage.hpp; or padded floats), then the ids (8 bytes each).
@@ -32,13 +32,14 @@ std::uint64_t BasicFlatIndex<Quantizer>::payload_bytes(Index n) const {
 // False when the stream failed.
 template <class Quantizer>
 bool BasicFlatIndex<Quantizer>::write(std::ostream& os) const {
-    detail::ContainerHeader header{'I', 1};
+    const detail::RecordHeader record = detail::header_of("FlatIndex::save", quantizer_, CodesView());
+    detail::ContainerHeader header{'I'};
+    header.records = record.total();
     header.payload = payload_bytes(count_);
     header.fields = {
         static_cast<std::uint64_t>(options_.metric), options_.centring, encoding_,
         static_cast<std::uint64_t>(count_),          explicit_ids_,     static_cast<std::uint64_t>(next_id_)};
     detail::write_container_header(os, header);
-    const detail::RecordHeader record = detail::header_of("FlatIndex::save", quantizer_, CodesView());
     if (!detail::write_codes(os, quantizer_, record, CodesView())) return false;
     detail::PayloadWriter writer(os);
     writer.write(mean_.data(), mean_bytes());
@@ -66,10 +67,11 @@ void BasicFlatIndex<Quantizer>::save(const std::string& path) const {
     file.commit();
 }
 
+// An index as the header describes it, whose arrays have yet to come.
 template <class Quantizer>
-BasicFlatIndex<Quantizer> BasicFlatIndex<Quantizer>::read(std::istream& is, bool whole,
-                                                          const std::string& where) {
-    const detail::ContainerHeader header = detail::read_container_header(is, 'I', 1, whole, where);
+BasicFlatIndex<Quantizer> BasicFlatIndex<Quantizer>::described(const detail::ContainerHeader& header,
+                                                               Quantizer quantizer,
+                                                               const std::string& where) {
     const auto& fields = header.fields;
     constexpr std::uint64_t kMost[] = {2, 1, 1, std::uint64_t{1} << 48, 1, std::uint64_t{1} << 63, 0, 0,
                                        0, 0, 0};
@@ -81,9 +83,8 @@ BasicFlatIndex<Quantizer> BasicFlatIndex<Quantizer>::read(std::istream& is, bool
     FlatIndexOptions options;
     options.metric = static_cast<Metric>(fields[0]);
     options.centring = fields[1] != 0;
-    auto loaded = detail::load_record<Quantizer>(is, /*whole=*/false, where);
-    options.seed = loaded.quantizer.seed();
-    BasicFlatIndex index(std::move(loaded.quantizer), std::move(options));
+    options.seed = quantizer.seed();
+    BasicFlatIndex index(std::move(quantizer), std::move(options));
     index.encoding_ = fields[2] != 0;
     index.explicit_ids_ = fields[4] != 0;
     index.next_id_ = static_cast<std::int64_t>(fields[5]);
@@ -97,7 +98,26 @@ BasicFlatIndex<Quantizer> BasicFlatIndex<Quantizer>::read(std::istream& is, bool
         detail::throw_bad_file(where, "the header names " + std::to_string(fields[3]) +
                                           " vectors, which do not fill " + std::to_string(header.payload) +
                                           " bytes");
+    return index;
+}
 
+// The last step: the arrays of `count` vectors are there.
+template <class Quantizer>
+void BasicFlatIndex<Quantizer>::filled(Index count) {
+    if (encoding_) storage_.filled(count);
+    count_ = count;
+    if (encoding_ && options_.centring) settle_mean();
+}
+
+template <class Quantizer>
+BasicFlatIndex<Quantizer> BasicFlatIndex<Quantizer>::read(std::istream& is, bool whole,
+                                                          const std::string& where) {
+    const detail::ContainerHeader header = detail::read_container_header(is, 'I', whole, where);
+    auto loaded = detail::load_record<Quantizer>(is, /*whole=*/false, where);
+    const detail::RecordHeader record = detail::header_of("FlatIndex", loaded.quantizer, loaded.codes);
+    detail::check_records(header, record.total(), record.count, where);
+    BasicFlatIndex index = described(header, std::move(loaded.quantizer), where);
+    const auto count = static_cast<Index>(header.fields[3]);
     detail::PayloadReader reader(is, header, where);
     reader.read(index.mean_.data(), index.mean_bytes());
     reader.align();
@@ -110,9 +130,51 @@ BasicFlatIndex<Quantizer> BasicFlatIndex<Quantizer>::read(std::istream& is, bool
         reader.align();
     });
     reader.finish();
-    if (index.encoding_) index.storage_.filled(count);
-    index.count_ = count;
-    if (index.encoding_ && index.options_.centring) index.settle_mean();
+    index.filled(count);
+    return index;
+}
+
+template <class Quantizer>
+BasicFlatIndex<Quantizer> BasicFlatIndex<Quantizer>::in_memory(const void* data, std::size_t size,
+                                                               Verify verify, const std::string& where) {
+    const auto* bytes = static_cast<const std::uint8_t*>(data);
+    if (reinterpret_cast<std::uintptr_t>(data) % 64 != 0)
+        detail::throw_invalid_argument(where + ": the address must be a multiple of 64, but is " +
+                                       std::to_string(reinterpret_cast<std::uintptr_t>(data) % 64) +
+                                       " above one");
+    const detail::ContainerHeader header =
+        detail::read_container_header(bytes, std::min(size, detail::kHeaderBytes), 'I', where);
+    detail::check_length(header.total(), size, /*whole=*/true, where);
+    auto record = detail::view_record<Quantizer>(bytes + detail::kHeaderBytes,
+                                                 static_cast<std::size_t>(header.records), where);
+    detail::check_records(header, header.records, record.codes.size(), where);
+    BasicFlatIndex index = described(header, std::move(record.quantizer), where);
+    const auto count = static_cast<Index>(header.fields[3]);
+    detail::PayloadView payload(bytes + detail::kHeaderBytes + header.records, header, where);
+    const std::uint8_t* const mean = payload.take(index.mean_bytes());
+    if (index.mean_bytes() > 0) std::memcpy(index.mean_.data(), mean, index.mean_bytes());
+    payload.align();
+    visit_arrays(index, count, [&](detail::SegmentedArray& array, Index elements) {
+        array.borrow(payload.take(static_cast<std::size_t>(elements) * array.element_bytes()), elements);
+        payload.align();
+    });
+    payload.finish(verify == Verify::all);
+    index.filled(count);
+    return index;
+}
+
+template <class Quantizer>
+BasicFlatIndex<Quantizer> BasicFlatIndex<Quantizer>::view_of_bytes(const void* data, std::size_t size,
+                                                                   Verify verify) {
+    return in_memory(data, size, verify, "FlatIndex::view_of_bytes");
+}
+
+template <class Quantizer>
+BasicFlatIndex<Quantizer> BasicFlatIndex<Quantizer>::map(const std::string& path, Verify verify) {
+    const std::string where = detail::quoted("FlatIndex::map", path);
+    auto file = std::make_shared<const MappedFile>(path, where);
+    BasicFlatIndex index = in_memory(file->data(), file->size(), verify, where);
+    index.file_ = std::move(file);
     return index;
 }
 

@@ -55,6 +55,11 @@ public:
         records_.resize(n);
         if (has_terms_) terms_.resize(n);
     }
+    // Before vector i is moved or overwritten: memory of its own (segmented_array.hpp).
+    void own(Index i) {
+        records_.own(i);
+        if (has_terms_) terms_.own(i);
+    }
     void set(Index i, Index count, const std::uint8_t* records, const float* terms) noexcept {
         for (const Index end = i + count; i < end; ++i, ++terms, records += records_.element_bytes()) {
             std::memcpy(records_.at(i), records, records_.element_bytes());
@@ -62,8 +67,9 @@ public:
         }
     }
     void move(Index from, Index to) noexcept {
-        std::memmove(records_.at(to), records_.at(from), records_.element_bytes());
-        if (has_terms_) std::memmove(terms_.at(to), terms_.at(from), sizeof(float));
+        const SegmentedArray &records = records_, &terms = terms_;
+        std::memmove(records_.at(to), records.at(from), records_.element_bytes());
+        if (has_terms_) std::memmove(terms_.at(to), terms.at(from), sizeof(float));
     }
     // For files: calls visit(array, elements that n vectors take) for every array that holds vectors.
     template <class Self, class Visit>
@@ -146,12 +152,16 @@ public:
     std::size_t bytes() const noexcept { return blocks_.bytes(); }
     void reserve(Index n) { blocks_.reserve(blocks_for(n)); }
     void resize(Index n) {
+        const Index kept = std::min(n, size_);
+        if (n != size_ && kept % kBlock != 0)
+            own(kept);    // the other slots of its block are filled, or cleared
         if (n < size_) {  // the slots that become free are zero, as new ones are
             for (Index i = n; i < std::min(size_, blocks_for(n) * kBlock); ++i) clear(i);
         }
         blocks_.resize(blocks_for(n));
         size_ = n;
     }
+    void own(Index i) { blocks_.own(i / kBlock); }
     void set(Index i, Index count, const std::uint8_t* records, const float* terms) noexcept {
         for (const Index end = i + count; i < end;) {
             std::uint8_t* block = blocks_.at(i / kBlock);
@@ -167,7 +177,9 @@ public:
     }
     void move(Index from, Index to) noexcept {
         if (from == to) return;
-        std::uint8_t *source = blocks_.at(from / kBlock), *block = blocks_.at(to / kBlock);
+        const SegmentedArray& blocks = blocks_;
+        const std::uint8_t* const source = blocks.at(from / kBlock);
+        std::uint8_t* const block = blocks_.at(to / kBlock);
         const int from_slot = static_cast<int>(from % kBlock), slot = static_cast<int>(to % kBlock);
         simd::move_in_blocks(layout_, source, from_slot, block, slot);
         std::memcpy(scale(block, slot), scale(source, from_slot), sizeof(float));
@@ -236,7 +248,8 @@ private:
         return static_cast<int>(dim);
     }
     static Index blocks_for(Index n) noexcept { return (n + kBlock - 1) / kBlock; }
-    std::uint8_t* scale(std::uint8_t* block, int slot) const noexcept {
+    template <class Byte>
+    Byte* scale(Byte* block, int slot) const noexcept {
         return block + layout_.index_bytes() + sizeof(float) * static_cast<std::size_t>(slot);
     }
     void clear(Index i) noexcept {

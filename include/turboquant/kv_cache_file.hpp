@@ -9,10 +9,11 @@
 //    40   8  KvCacheOptions::seed                              80   8  bytes of a block of keys
 //    48   8  window                                            88   8  bytes of a block of values
 //    56   8  sinks                                             96  32  zeros
-//    64   8  tokens                                           128      the means, key then value, float (flag 2)
+//    64   8  tokens                                           128      preambles
 //
-// then the sinks (every key, then every value, float), the blocks of quantized tokens (keys, then values, of each), and the
-// exact tokens after them like the sinks.
+// then the means, key then value, float (flag 2), the sinks (every key, then every value, float), the blocks of quantized tokens
+// (keys, then values, of each), and the exact tokens after them like the sinks. Preambles are those of quantizers that have
+// one (split_quantizer_file.hpp), the keys' first; bytes 96 … 103 are then CodecId::parts of the values, zero otherwise.
 #pragma once
 
 #include <algorithm>
@@ -53,8 +54,9 @@ struct CacheFields {
         return sizeof(float) *
                (static_cast<std::size_t>(key_id.dim) + static_cast<std::size_t>(value_id.dim));
     }
+    std::size_t preambles() const noexcept { return preamble_bytes(key_id) + preamble_bytes(value_id); }
     std::size_t payload() const noexcept {
-        return kCachePrefix + (means ? token_bytes() : 0) +
+        return kCachePrefix + preambles() + (means ? token_bytes() : 0) +
                static_cast<std::size_t>(sink_count() + recent()) * token_bytes() +
                static_cast<std::size_t>(blocks()) * (key_block_bytes + value_block_bytes);
     }
@@ -80,7 +82,7 @@ inline void write_cache_prefix(const CacheFields& fields, std::uint8_t* to) noex
          {id.seed, fields.seed, static_cast<std::uint64_t>(fields.window),
           static_cast<std::uint64_t>(fields.sinks), static_cast<std::uint64_t>(fields.size),
           static_cast<std::uint64_t>(fields.coded), std::uint64_t{fields.key_block_bytes},
-          std::uint64_t{fields.value_block_bytes}}) {
+          std::uint64_t{fields.value_block_bytes}, id.parts}) {
         put(to + at, 8, field);
         at += 8;
     }
@@ -123,8 +125,11 @@ inline RecordHeader read_cache_header(const std::uint8_t* bytes, std::size_t siz
     check_fields(bytes, where);
     header.id = described_id(bytes + kDescriptionAt);
     header.id.seed = get(bytes + 48, 8);
+    if (header.id.kind == QuantizerKind::split) header.id.parts = get(bytes + 96, 8);
     header.scale_rule = described_rule(bytes + kDescriptionAt);
     header.bytes_per_vector = 1;
+    if (const std::uint64_t got = get(bytes + 88, 8); got != 0)
+        throw_unexpected(where, "bytes of a preamble outside of the payload", 0, got);
     if (const std::uint64_t got = get(bytes + 64, 8); got != 1)
         throw_unexpected(where, "bytes per vector", 1, got);
     if (const std::uint64_t got = get(bytes + 72, 8); got != header.id.fingerprint())
@@ -148,6 +153,8 @@ inline CacheFields read_cache_fields(const RecordHeader& header, const std::uint
     fields.value_id = described_id(payload);
     fields.value_id.seed = get(payload + 32, 8);
     fields.value_rule = described_rule(payload);
+    const bool split = fields.value_id.kind == QuantizerKind::split;
+    if (split) fields.value_id.parts = get(payload + 96, 8);
     const std::uint64_t flags = get(payload + 28, 4);
     fields.centring = (flags & 1u) != 0;
     fields.means = (flags & 2u) != 0;
@@ -161,7 +168,7 @@ inline CacheFields read_cache_fields(const RecordHeader& header, const std::uint
     bool good = flags < 8 && (fields.centring || !fields.key_centring) && window <= kMost && sinks <= kMost &&
                 size <= kMost && coded <= size && key_bytes <= (std::uint64_t{1} << 30) &&
                 value_bytes <= (std::uint64_t{1} << 30);
-    for (std::size_t at = 96; at < kCachePrefix; ++at) good = good && payload[at] == 0;
+    for (std::size_t at = split ? 104 : 96; at < kCachePrefix; ++at) good = good && payload[at] == 0;
     if (good) {
         fields.window = static_cast<Index>(window);
         fields.sinks = static_cast<Index>(sinks);
@@ -194,7 +201,7 @@ inline LoadedCache read_cache(std::istream& is, const CodecId& key_id, const Cod
         read_cache_header(bytes.data(), read_some(is, bytes.data(), bytes.size(), where), where);
     check_wanted(header, key_id, where + ": keys");
     const std::uint64_t left = bytes_left(is);
-    if (left > 0) check_length(header, kHeaderBytes + left, whole, where);
+    if (left > 0) check_length(header.total(), kHeaderBytes + left, whole, where);
     Codes payload = read_codes(is, header, left > 0, where);
     if (whole && is.peek() != std::istream::traits_type::eof())
         throw_bad_file(where, "trailing bytes after the expected " + std::to_string(header.total()));

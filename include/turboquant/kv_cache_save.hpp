@@ -7,6 +7,7 @@
 #include <fstream>
 #include <string>
 #include <system_error>
+#include <type_traits>
 #include <vector>
 
 #include "turboquant/kv_cache.hpp"
@@ -44,6 +45,18 @@ std::vector<std::uint8_t> BasicKvCache<KeyQuantizer, ValueQuantizer>::written() 
         const auto* from = static_cast<const std::uint8_t*>(data);
         payload.insert(payload.end(), from, from + bytes);
     };
+    const auto add_preamble = [&payload](const auto& quantizer) {
+        using Traits = SerializationTraits<std::decay_t<decltype(quantizer)>>;
+        if constexpr (detail::has_preamble<Traits>::value) {
+            const std::size_t before = payload.size();
+            payload.resize(before + detail::preamble_bytes(quantizer.id()));
+            Traits::write_preamble(quantizer, payload.data() + before);
+        } else {
+            (void)payload, (void)quantizer;
+        }
+    };
+    add_preamble(codec_.key_quantizer());
+    add_preamble(codec_.value_quantizer());
     const std::size_t key_bytes = static_cast<std::size_t>(dim()) * sizeof(float);
     const std::size_t value_bytes = static_cast<std::size_t>(value_dim()) * sizeof(float);
     const auto add_tokens = [&](const detail::ExactTokens& tokens, Index first, Index last) {
@@ -86,10 +99,12 @@ BasicKvCache<KeyQuantizer, ValueQuantizer> BasicKvCache<KeyQuantizer, ValueQuant
     options.centring = fields.key_centring ? Centring::all
                        : fields.centring   ? Centring::values
                                            : Centring::none;
+    const std::uint8_t* const preambles = file.payload.data() + detail::kCachePrefix;
     BasicKvCache cache(
-        SerializationTraits<KeyQuantizer>::make(fields.key_id.dim, fields.key_id.seed, fields.key_rule),
-        SerializationTraits<ValueQuantizer>::make(fields.value_id.dim, fields.value_id.seed,
-                                                  fields.value_rule),
+        detail::rebuild<KeyQuantizer>(fields.key_id, fields.key_rule, preambles, where + ": keys"),
+        detail::rebuild<ValueQuantizer>(fields.value_id, fields.value_rule,
+                                        preambles + detail::preamble_bytes(fields.key_id),
+                                        where + ": values"),
         options);
     if (cache.codec_.key_block_bytes() != fields.key_block_bytes ||
         cache.codec_.value_block_bytes() != fields.value_block_bytes)
@@ -98,7 +113,7 @@ BasicKvCache<KeyQuantizer, ValueQuantizer> BasicKvCache<KeyQuantizer, ValueQuant
                                           " bytes; expected " +
                                           std::to_string(cache.codec_.key_block_bytes()) + " and " +
                                           std::to_string(cache.codec_.value_block_bytes()));
-    cache.take(fields, file.payload.data() + detail::kCachePrefix);
+    cache.take(fields, preambles + fields.preambles());
     return cache;
 }
 

@@ -32,8 +32,10 @@
 #include <string>
 #include <vector>
 
+#include "turboquant/checksum.hpp"
 #include "turboquant/codes.hpp"
 #include "turboquant/config.hpp"
+#include "turboquant/file_error.hpp"
 #include "turboquant/mse_quantizer.hpp"
 
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
@@ -58,68 +60,6 @@ inline constexpr std::size_t kHeaderBytes = 128, kBlockBytes = 65536;
 inline constexpr int kLargestDim = 1 << 24;
 // Dense matrices take 8·d² bytes, which a file of a few bytes could ask for: 2 GiB at most.
 inline constexpr int kLargestDenseDim = 1 << 14;
-
-// --- Checksum ------------------------------------------------------------------------------------------------------
-
-// CRC-64/XZ: polynomial 0x42F0E1EBA9EA3693 (ECMA-182, annex B), here bit-reversed; register and result inverted. Its
-// value for "123456789" is 0x995DC9BBDF1939FA. Tables of bytes followed by zero bytes (slicing-by-8: Kounavis and Berry,
-// ISCC 2005), for four interleaved sequences of words, since one waits for its own table look-ups.
-struct CrcTables {
-    std::uint64_t word[8][256];   // [j][b]: byte j of a word is b; the register after that word
-    std::uint64_t group[8][256];  // the same after three more words of zeros
-};
-constexpr CrcTables make_crc_tables() noexcept {
-    CrcTables tables{};
-    std::uint64_t crc[256] = {}, one_byte[256] = {};
-    for (unsigned byte = 0; byte < 256; ++byte) {
-        std::uint64_t remainder = byte;
-        for (int bit = 0; bit < 8; ++bit)
-            remainder = (remainder >> 1) ^ ((remainder & 1u) != 0 ? 0xC96C5795D7870F42u : 0u);
-        crc[byte] = one_byte[byte] = remainder;
-    }
-    for (int zeros = 0; zeros < 32; ++zeros)
-        for (unsigned byte = 0; byte < 256; ++byte) {
-            if (zeros < 8) tables.word[7 - zeros][byte] = crc[byte];
-            if (zeros >= 24) tables.group[31 - zeros][byte] = crc[byte];
-            crc[byte] = (crc[byte] >> 8) ^ one_byte[crc[byte] & 255u];
-        }
-    return tables;
-}
-inline constexpr CrcTables kCrcTables = make_crc_tables();
-
-TURBOQUANT_INLINE std::uint64_t crc_of_word(const std::uint64_t (&table)[8][256],
-                                            std::uint64_t word) noexcept {
-    return table[0][word & 255u] ^ table[1][word >> 8 & 255u] ^ table[2][word >> 16 & 255u] ^
-           table[3][word >> 24 & 255u] ^ table[4][word >> 32 & 255u] ^ table[5][word >> 40 & 255u] ^
-           table[6][word >> 48 & 255u] ^ table[7][word >> 56];
-}
-
-// The checksum of bytes whose checksum is `before` (none: 0) followed by these.
-inline std::uint64_t crc64(const void* data, std::size_t size, std::uint64_t before = 0) noexcept {
-    const auto* bytes = static_cast<const std::uint8_t*>(data);
-    const auto next_word = [&bytes, &size]() noexcept {
-        std::uint64_t word;
-        std::memcpy(&word, bytes, 8);
-        bytes += 8;
-        size -= 8;
-        return word;
-    };
-    std::uint64_t crc = ~before, second = 0, third = 0, fourth = 0;
-    while (size >= 64) {
-        crc = crc_of_word(kCrcTables.group, crc ^ next_word());
-        second = crc_of_word(kCrcTables.group, second ^ next_word());
-        third = crc_of_word(kCrcTables.group, third ^ next_word());
-        fourth = crc_of_word(kCrcTables.group, fourth ^ next_word());
-    }
-    // What each sequence has left over comes in at its own next word.
-    for (std::uint64_t carried : {std::uint64_t{0}, second, third, fourth}) {
-        if (size < 8) break;
-        crc = crc_of_word(kCrcTables.word, crc ^ carried ^ next_word());
-    }
-    while (size >= 8) crc = crc_of_word(kCrcTables.word, crc ^ next_word());
-    for (; size > 0; --size, ++bytes) crc = (crc >> 8) ^ kCrcTables.word[7][(crc ^ *bytes) & 255u];
-    return ~crc;
-}
 
 // --- Header --------------------------------------------------------------------------------------------------------
 
@@ -195,22 +135,6 @@ inline HeaderBytes write_header(RecordHeader& header) noexcept {
     header.checksum = crc64(bytes.data(), 120);
     put(&bytes[120], 8, header.checksum);
     return bytes;
-}
-
-[[noreturn]] TURBOQUANT_NOINLINE inline void throw_bad_file(const std::string& where,
-                                                            const std::string& what) {
-    throw_runtime_error(where + ": " + what);
-}
-[[noreturn]] TURBOQUANT_NOINLINE inline void throw_unexpected(const std::string& where,
-                                                              const std::string& what, std::uint64_t expected,
-                                                              std::uint64_t got) {
-    throw_bad_file(where,
-                   what + ": expected " + std::to_string(expected) + ", but got " + std::to_string(got));
-}
-[[noreturn]] TURBOQUANT_NOINLINE inline void throw_truncated(const std::string& where, std::uint64_t expected,
-                                                             std::uint64_t got) {
-    throw_bad_file(
-        where, "truncated: expected " + std::to_string(expected) + " bytes, but got " + std::to_string(got));
 }
 
 // A number of 4 bytes, and its range.
@@ -355,42 +279,59 @@ inline void check_wanted(const RecordHeader& header, CodecId wanted, const std::
 }
 
 // The size of a whole file, or what is left of a stream, against the size that the header states.
-inline void check_length(const RecordHeader& header, std::uint64_t size, bool whole,
-                         const std::string& where) {
-    if (size < header.total()) throw_truncated(where, header.total(), size);
-    if (whole && size > header.total())
-        throw_bad_file(where, "trailing bytes: expected " + std::to_string(header.total()) +
-                                  " bytes, but got " + std::to_string(size));
+inline void check_length(std::uint64_t total, std::uint64_t size, bool whole, const std::string& where) {
+    if (size < total) throw_truncated(where, total, size);
+    if (whole && size > total)
+        throw_bad_file(where, "trailing bytes: expected " + std::to_string(total) + " bytes, but got " +
+                                  std::to_string(size));
 }
 
-// Compares the checksums of a payload's blocks with those in the tail that follows it: the checksum of each block, that of
-// the header and those checksums, zeros. The payload's `payload` bytes begin at byte `first`.
-inline void check_checksums(const std::vector<std::uint64_t>& blocks, const std::vector<std::uint8_t>& tail,
-                            std::uint64_t header_checksum, std::uint64_t first, std::uint64_t payload,
-                            const std::string& where) {
-    const std::size_t table = 8 * blocks.size();
-    if (crc64(tail.data(), table, header_checksum) != get(tail.data() + table, 8))
+// The tail that follows a payload, at byte `at` of the file: the checksum of each block, that of the header and those
+// checksums, zeros.
+struct Tail {
+    const std::uint8_t* data;
+    std::size_t size, blocks;
+    std::uint64_t at;
+};
+// All of it but the checksums of the blocks, which are vouched for.
+inline void check_table(const Tail& tail, std::uint64_t header_checksum, const std::string& where) {
+    const std::size_t table = 8 * tail.blocks;
+    if (crc64(tail.data, table, header_checksum) != get(tail.data + table, 8))
         throw_bad_file(where, "checksum mismatch in the table of checksums (" + std::to_string(table + 8) +
-                                  " bytes from byte " + std::to_string(first + payload) +
-                                  "): the file is damaged");
+                                  " bytes from byte " + std::to_string(tail.at) + "): the file is damaged");
+    for (std::size_t i = table + 8; i < tail.size; ++i)
+        if (tail.data[i] != 0)
+            throw_unexpected(where, "byte " + std::to_string(tail.at + i) + " of the padding", 0,
+                             tail.data[i]);
+}
+// Compares the checksums of a payload's blocks with those in its tail, too. The payload has `payload` bytes.
+inline void check_checksums(const std::vector<std::uint64_t>& blocks, const Tail& tail,
+                            std::uint64_t header_checksum, std::uint64_t payload, const std::string& where) {
+    check_table(tail, header_checksum, where);
+    const std::uint64_t first = tail.at - payload;
     for (std::size_t i = 0; i < blocks.size(); ++i) {
-        if (blocks[i] == get(tail.data() + 8 * i, 8)) continue;
+        if (blocks[i] == get(tail.data + 8 * i, 8)) continue;
         const std::uint64_t start = i * kBlockBytes,
                             end = std::min<std::uint64_t>(start + kBlockBytes, payload);
         throw_bad_file(where, "checksum mismatch in block " + std::to_string(i) + " of " +
                                   std::to_string(blocks.size()) + " (bytes " + std::to_string(first + start) +
                                   " to " + std::to_string(first + end - 1) + "): the file is damaged");
     }
-    for (std::size_t at = table + 8; at < tail.size(); ++at)
-        if (tail[at] != 0)
-            throw_unexpected(where, "byte " + std::to_string(first + payload + at) + " of the padding", 0,
-                             tail[at]);
 }
 
 inline void check_tail(const RecordHeader& header, const std::vector<std::uint64_t>& blocks,
                        const std::uint8_t* tail, const std::string& where) {
-    check_checksums(blocks, std::vector<std::uint8_t>(tail, tail + header.tail()), header.checksum,
-                    kHeaderBytes, header.payload(), where);
+    check_checksums(blocks, {tail, header.tail(), blocks.size(), kHeaderBytes + header.payload()},
+                    header.checksum, header.payload(), where);
+}
+
+// Of the blocks of `size` bytes.
+inline std::vector<std::uint64_t> block_checksums(const std::uint8_t* bytes, std::size_t size) {
+    std::vector<std::uint64_t> checksums;
+    checksums.reserve(size / kBlockBytes + 1);
+    for (std::size_t at = 0; at < size; at += kBlockBytes)
+        checksums.push_back(crc64(bytes + at, std::min(kBlockBytes, size - at)));
+    return checksums;
 }
 
 // The tail that check_checksums accepts, `bytes` long.

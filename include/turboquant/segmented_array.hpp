@@ -2,6 +2,8 @@
 //
 // Elements of a fixed number of bytes; a full segment holds a fixed number of them. Only the last segment is ever grown
 // (by doubling, until it is full), so that a large array wastes less than one segment and a small one less than its size.
+//
+// Segments may lie in memory of others, a file that is mapped: they are read there, and copied when they are written to.
 #pragma once
 
 #include <algorithm>
@@ -28,22 +30,49 @@ public:
     SegmentedArray(SegmentedArray&&) noexcept = default;
     SegmentedArray& operator=(SegmentedArray&&) noexcept = default;
     SegmentedArray(const SegmentedArray& other) : SegmentedArray(other.element_bytes_, other.per_segment_) {
-        resize(other.size_);
-        for (Index i = 0; i < size_; i += per_segment_)
-            std::memcpy(at(i), other.at(i), bytes_of(std::min(per_segment_, size_ - i)));
+        segments_.reserve(other.segments_.size());
+        for (Index i = 0; i < other.size_; i += per_segment_) {
+            const Index some = std::min(per_segment_, other.size_ - i);
+            if (other.segments_[segment(i)].borrowed()) {
+                borrow(other.at(i), some);
+            } else {
+                resize(i + some);
+                std::memcpy(at(i), other.at(i), bytes_of(some));
+            }
+        }
     }
     SegmentedArray& operator=(const SegmentedArray& other) { return *this = SegmentedArray(other); }
 
     Index size() const noexcept { return size_; }
     Index per_segment() const noexcept { return per_segment_; }
     std::size_t element_bytes() const noexcept { return element_bytes_; }
-    std::uint8_t* at(Index i) noexcept { return segments_[segment(i)].data.get() + offset(i); }
+    // To write to, once own() has been called for an element that was there before.
+    std::uint8_t* at(Index i) noexcept {
+        own(i);  // allocates nothing then
+        return segments_[segment(i)].data.get() + offset(i);
+    }
     const std::uint8_t* at(Index i) const noexcept { return segments_[segment(i)].data.get() + offset(i); }
 
-    // Memory taken, in bytes.
+    // Appends elements that stay where they are. Whole segments only, but for the last.
+    void borrow(const std::uint8_t* data, Index n) {
+        for (; n > 0; n -= per_segment_, data += bytes_of(per_segment_)) {
+            Segment part;
+            part.capacity = std::min(per_segment_, n);
+            part.data = Memory(const_cast<std::uint8_t*>(data), Release{/*borrowed=*/true});
+            segments_.push_back(std::move(part));
+            size_ += segments_.back().capacity;
+        }
+    }
+    // A copy of its own of the segment of element i, where that is borrowed.
+    void own(Index i) {
+        const std::size_t s = segment(i);
+        if (segments_[s].borrowed()) grow(s, segments_[s].capacity);
+    }
+
+    // Memory taken, in bytes, without what is borrowed.
     std::size_t bytes() const noexcept {
         Index elements = 0;
-        for (const Segment& part : segments_) elements += part.capacity;
+        for (const Segment& part : segments_) elements += part.borrowed() ? 0 : part.capacity;
         return bytes_of(elements) + segments_.capacity() * sizeof(Segment);
     }
 
@@ -52,29 +81,39 @@ public:
         if (n <= 0) return;
         segments_.reserve(segment(n - 1) + 1);
         for (Index first = 0; first < n; first += per_segment_)
-            grow(segment(first), std::min(per_segment_, n - first));
+            if (!fits(segment(first), std::min(per_segment_, n - first)))
+                grow(segment(first), std::min(per_segment_, n - first));
     }
 
     // New elements are zero.
     void resize(Index n) {
         for (Index first = size_ / per_segment_ * per_segment_; first < n; first += per_segment_) {
             const Index wanted = std::min(per_segment_, n - first), there = std::max<Index>(0, size_ - first);
-            if (segment(first) == segments_.size() || segments_[segment(first)].capacity < wanted)
+            if (!fits(segment(first), wanted))
                 grow(segment(first), std::min(per_segment_, std::max(wanted, 2 * there)));
-            if (there < wanted)
+            if (there < wanted) {
+                own(first);
                 std::memset(segments_[segment(first)].data.get() + bytes_of(there), 0,
                             bytes_of(wanted - there));
+            }
         }
         size_ = n;
     }
 
 private:
-    struct AlignedDelete {
-        void operator()(std::uint8_t* p) const noexcept { ::operator delete[](p, std::align_val_t{64}); }
+    struct Release {
+        bool borrowed;
+        Release() noexcept : borrowed(false) {}
+        explicit Release(bool b) noexcept : borrowed(b) {}
+        void operator()(std::uint8_t* p) const noexcept {
+            if (!borrowed) ::operator delete[](p, std::align_val_t{64});
+        }
     };
+    using Memory = std::unique_ptr<std::uint8_t[], Release>;
     struct Segment {
-        std::unique_ptr<std::uint8_t[], AlignedDelete> data;
+        Memory data;
         Index capacity = 0;
+        bool borrowed() const noexcept { return data.get_deleter().borrowed; }
     };
 
     std::size_t bytes_of(Index elements) const noexcept {
@@ -83,14 +122,18 @@ private:
     std::size_t segment(Index i) const noexcept { return static_cast<std::size_t>(i >> shift_); }
     std::size_t offset(Index i) const noexcept { return bytes_of(i & (per_segment_ - 1)); }
 
-    // At least `capacity` elements for segment `s`, which is there or the next one.
+    bool fits(std::size_t s, Index capacity) const noexcept {
+        return s < segments_.size() && segments_[s].capacity >= capacity;
+    }
+
+    // New memory for segment `s`, which is there or the next one.
     void grow(std::size_t s, Index capacity) {
         if (s == segments_.size()) segments_.emplace_back();
         Segment& part = segments_[s];
-        if (part.capacity >= capacity) return;
         Segment larger;
-        larger.data.reset(
-            static_cast<std::uint8_t*>(::operator new[](bytes_of(capacity), std::align_val_t{64})));
+        larger.data =
+            Memory(static_cast<std::uint8_t*>(::operator new[](bytes_of(capacity), std::align_val_t{64})),
+                   Release());
         larger.capacity = capacity;
         const Index first = static_cast<Index>(s) * per_segment_,
                     used = std::min(part.capacity, size_ - first);

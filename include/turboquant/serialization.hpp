@@ -2,7 +2,8 @@
 //
 //   save("keys.tq", quantizer, codes);                                           // a path or a std::ostream
 //   auto [quantizer, codes] = load<TurboQuantizer<128, 4>>("keys.tq");           // a path or a std::istream
-//   auto [quantizer, view]  = view_of_bytes<TurboQuantizer<128, 4>>(map, size);  // a memory map; nothing is copied
+//   const MappedFile file("keys.tq");                                            // nothing is copied
+//   auto [quantizer, view]  = view_of_bytes<TurboQuantizer<128, 4>>(file.data(), file.size());
 //
 // The quantizer is rebuilt from dimension, seed and scale rule. No matrix is stored: every kind of rotation and sketch,
 // haar and gaussian too, is the same on every build of this library. A file is one record; a stream may hold several,
@@ -17,8 +18,6 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <istream>
@@ -29,19 +28,12 @@
 #include <utility>
 #include <vector>
 
-#if defined(__unix__) || defined(__APPLE__)
-#define TURBOQUANT_POSIX 1
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-#else
-#define TURBOQUANT_POSIX 0
-#endif
-
 #include "turboquant/codes.hpp"
 #include "turboquant/config.hpp"
+#include "turboquant/mapped_file.hpp"
 #include "turboquant/mse_quantizer.hpp"
 #include "turboquant/record_format.hpp"
+#include "turboquant/replacement_file.hpp"
 #include "turboquant/residual_sign_quantizer.hpp"
 #include "turboquant/turbo_quantizer.hpp"
 
@@ -109,6 +101,11 @@ struct Loaded {
     Codes codes;
 };
 
+// What of a file in memory is compared with its checksums when it is opened. Without the vectors' bytes, opening does not
+// read them, and takes the same time for any size; every index and offset is checked all the same, so that damage gives
+// wrong scores, never a crash.
+enum class Verify { all, headers };
+
 // What view_of_bytes returns; `codes` looks into the caller's memory, which must outlive it.
 template <class Quantizer>
 struct LoadedView {
@@ -164,151 +161,32 @@ RecordHeader header_of(const char* where, const Quantizer& quantizer, const Code
     return header;
 }
 
-// A file that takes its final name only when it is complete: until then, and whatever fails, what stood there stays.
-class ReplacementFile {
-public:
-    // Creates the temporary file, beside the target: renaming is atomic within one file system only. A symbolic link is
-    // followed. Throws std::runtime_error when it cannot, or when the target is a directory or a device.
-    ReplacementFile(std::string where, const std::string& path) : where_(std::move(where)), target_(path) {
-        find_target();
-        for (int attempt = 0; temporary_.empty(); ++attempt) create(attempt);
-        stream_.open(temporary_, std::ios::binary | std::ios::out | std::ios::trunc);
-        if (!stream_) fail("cannot open the temporary file", errno);
-    }
-    ReplacementFile(const ReplacementFile&) = delete;
-    ReplacementFile& operator=(const ReplacementFile&) = delete;
-    ~ReplacementFile() { discard(); }
-
-    std::ostream& stream() noexcept { return stream_; }
-
-    // Flushes, synchronizes with the disk and renames.
-    void commit() {
-        errno = 0;
-        stream_.close();
-        if (!stream_) fail("cannot write", errno);
-        synchronize();
-        if (!rename()) fail("cannot rename the temporary file", errno);
-        temporary_.clear();
-        synchronize_directory();
-    }
-
-    // Removes the temporary file, then throws.
-    [[noreturn]] void fail(const std::string& what, int error) {
-        discard();
-        throw_bad_file(where_,
-                       what + (error != 0 ? ": " + std::system_category().message(error) : std::string()));
-    }
-
-private:
-    void find_target() {
-#if TURBOQUANT_POSIX
-        struct stat status;
-        if (::lstat(target_.c_str(), &status) == 0 && S_ISLNK(status.st_mode))
-            if (char* real = ::realpath(target_.c_str(), nullptr); real != nullptr) {
-                target_ = real;
-                std::free(real);
-            }
-        if (::stat(target_.c_str(), &status) == 0 && !S_ISREG(status.st_mode))
-            throw_bad_file(where_, "it is not a regular file");
-#endif
-    }
-
-    // Where the target's own name begins.
-    std::size_t name() const { return target_.find_last_of(TURBOQUANT_POSIX ? "/" : "/\\:") + 1; }
-
-    std::string directory() const {
-        if (name() == 0) return ".";
-        const std::size_t last = target_.find_last_not_of('/', name() - 1);
-        return last == std::string::npos ? "/" : target_.substr(0, last + 1);
-    }
-
-    // Sets temporary_, or leaves it empty when the name is taken.
-    void create(int attempt) {
-        const std::string number = std::to_string(attempt) + ".tmp";
-#if TURBOQUANT_POSIX
-        std::string path =
-            target_.substr(0, name()) + ".turboquant-" + std::to_string(::getpid()) + "-" + number;
-        descriptor_ = ::open(path.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0666);
-        if (descriptor_ >= 0)
-            temporary_ = std::move(path);
-        else if (errno != EEXIST || attempt == 1000)
-            fail("cannot create a file in \"" + directory() + "\"", errno);
-#else
-        std::string path = target_.substr(0, name()) + "turboquant-" + number;
-        if (!std::ifstream(path)) temporary_ = std::move(path);
-#endif
-    }
-
-    // False, and errno says why, when it fails.
-    bool rename() const {
-        if (std::rename(temporary_.c_str(), target_.c_str()) == 0) return true;
-#if !TURBOQUANT_POSIX
-        // Elsewhere a taken name may be an error: the old file steps aside, and back when that did not help.
-        const std::string old = temporary_ + ".old";
-        if (!std::fstream(target_, std::ios::in | std::ios::out)) return false;
-        if (std::rename(target_.c_str(), old.c_str()) != 0) return false;
-        const bool renamed = std::rename(temporary_.c_str(), target_.c_str()) == 0;
-        (void)(renamed ? std::remove(old.c_str()) : std::rename(old.c_str(), target_.c_str()));
-        return renamed;
-#else
-        return false;
-#endif
-    }
-
-    void synchronize() {
-#if TURBOQUANT_POSIX
-        struct stat old, now;
-        if (::stat(target_.c_str(), &old) == 0 && ::fstat(descriptor_, &now) == 0 &&
-            old.st_mode != now.st_mode && ::fchmod(descriptor_, old.st_mode & 0777) != 0)
-            fail("cannot keep the permissions", errno);
-        if (::fsync(descriptor_) != 0) fail("cannot write to the disk", errno);
-#endif
-    }
-
-    // So that the new name survives a crash too. Some file systems cannot; the file is whole all the same.
-    void synchronize_directory() const {
-#if TURBOQUANT_POSIX
-        const int descriptor = ::open(directory().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (descriptor < 0) return;
-        (void)::fsync(descriptor);
-        (void)::close(descriptor);
-#endif
-    }
-
-    void discard() noexcept {
-#if TURBOQUANT_POSIX
-        if (descriptor_ >= 0) (void)::close(descriptor_);
-        descriptor_ = -1;
-#else
-        stream_.close();  // open files cannot be removed everywhere
-#endif
-        if (!temporary_.empty()) (void)std::remove(temporary_.c_str());
-        temporary_.clear();
-    }
-
-    std::string where_, target_, temporary_;
-    std::ofstream stream_;
-    int descriptor_ = -1;
-};
-
 // --- Reading -------------------------------------------------------------------------------------------------------
 
 template <class Quantizer>
-Quantizer make_quantizer(const RecordHeader& header, const std::uint8_t* preamble, const std::string& where) {
+Quantizer make_quantizer(const CodecId& id, int rule, const std::uint8_t* preamble,
+                         const std::string& where) {
     using Traits = SerializationTraits<Quantizer>;
     if constexpr (has_preamble<Traits>::value)
-        return Traits::make_from(header.id, preamble, where);
+        return (void)rule, Traits::make_from(id, preamble, where);
     else
-        return (void)preamble, (void)where, Traits::make(header.id.dim, header.id.seed, header.scale_rule);
+        return (void)preamble, (void)where, Traits::make(id.dim, id.seed, rule);
 }
 
-// preamble: the first bytes of the payload.
+// The quantizer that a file describes; preamble: its preamble_bytes(id).
+template <class Quantizer>
+Quantizer rebuild(const CodecId& id, int rule, const std::uint8_t* preamble, const std::string& where) {
+    Quantizer quantizer = make_quantizer<Quantizer>(id, rule, preamble, where);
+    if (quantizer.id() != id)
+        throw_bad_file(where, "the file holds codes of a " + id.description() +
+                                  ", but the quantizer built from it is " + quantizer.id().description());
+    return quantizer;
+}
 template <class Quantizer>
 Quantizer rebuild(const RecordHeader& header, const std::uint8_t* preamble, const std::string& where) {
-    Quantizer quantizer = make_quantizer<Quantizer>(header, preamble, where);
-    if (quantizer.id() != header.id || quantizer.bytes_per_vector() != header.bytes_per_vector)
-        throw_bad_file(where, "the file holds codes of a " + header.id.description() +
-                                  ", but the quantizer built from it is " + quantizer.id().description());
+    Quantizer quantizer = rebuild<Quantizer>(header.id, header.scale_rule, preamble, where);
+    if (quantizer.bytes_per_vector() != header.bytes_per_vector)
+        throw_unexpected(where, "bytes per vector", quantizer.bytes_per_vector(), header.bytes_per_vector);
     return quantizer;
 }
 
@@ -352,6 +230,18 @@ inline Codes read_codes(std::istream& is, const RecordHeader& header, bool known
     return codes;
 }
 
+// The record that fills `size` bytes of memory.
+template <class Quantizer>
+LoadedView<Quantizer> view_record(const std::uint8_t* bytes, std::size_t size, const std::string& where) {
+    const RecordHeader header = read_header(bytes, std::min(size, kHeaderBytes), where);
+    check_wanted(header, SerializationTraits<Quantizer>::id(), where);
+    check_length(header.total(), size, /*whole=*/true, where);
+    const std::uint8_t* payload = bytes + kHeaderBytes;
+    check_tail(header, block_checksums(payload, header.payload()), payload + header.payload(), where);
+    return {rebuild<Quantizer>(header, payload, where),
+            CodesView(payload + header.preamble, header.count, header.bytes_per_vector, header.id)};
+}
+
 inline Codes without_preamble(const RecordHeader& header, const Codes& payload) {
     Codes codes;
     std::uint8_t* const to = codes.room(header.bytes_per_vector, header.count);
@@ -369,17 +259,13 @@ Loaded<Quantizer> load_record(std::istream& is, bool whole, const std::string& w
         read_header(bytes.data(), read_some(is, bytes.data(), bytes.size(), where), where);
     check_wanted(header, SerializationTraits<Quantizer>::id(), where);
     const std::uint64_t left = bytes_left(is);
-    if (left > 0) check_length(header, kHeaderBytes + left, whole, where);
+    if (left > 0) check_length(header.total(), kHeaderBytes + left, whole, where);
     Codes codes = read_codes(is, header, left > 0, where);
     if (whole && is.peek() != std::istream::traits_type::eof())
         throw_bad_file(where, "trailing bytes after the expected " + std::to_string(header.total()));
     Quantizer quantizer = rebuild<Quantizer>(header, codes.data(), where);
     if (header.preamble > 0) codes = without_preamble(header, codes);
     return {std::move(quantizer), std::move(codes)};
-}
-
-inline std::string quoted(const char* call, const std::string& path) {
-    return std::string(call) + "(\"" + path + "\")";
 }
 
 }  // namespace detail
@@ -426,20 +312,7 @@ Loaded<Quantizer> load(const std::string& path) {
 // are aligned to 64 bytes when `data` is; any address works.
 template <class Quantizer>
 LoadedView<Quantizer> view_of_bytes(const void* data, std::size_t size) {
-    const std::string where = "view_of_bytes";
-    const auto* bytes = static_cast<const std::uint8_t*>(data);
-    const detail::RecordHeader header =
-        detail::read_header(bytes, std::min(size, detail::kHeaderBytes), where);
-    detail::check_wanted(header, SerializationTraits<Quantizer>::id(), where);
-    detail::check_length(header, size, /*whole=*/true, where);
-    const std::uint8_t* payload = bytes + detail::kHeaderBytes;
-    std::vector<std::uint64_t> checksums;
-    for (std::size_t at = 0; at < header.payload(); at += detail::kBlockBytes)
-        checksums.push_back(
-            detail::crc64(payload + at, std::min(detail::kBlockBytes, header.payload() - at)));
-    detail::check_tail(header, checksums, payload + header.payload(), where);
-    return {detail::rebuild<Quantizer>(header, payload, where),
-            CodesView(payload + header.preamble, header.count, header.bytes_per_vector, header.id)};
+    return detail::view_record<Quantizer>(static_cast<const std::uint8_t*>(data), size, "view_of_bytes");
 }
 
 TURBOQUANT_NAMESPACE_END

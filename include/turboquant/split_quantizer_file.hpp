@@ -45,7 +45,6 @@ Quantizer read_part(const std::uint8_t* from, const std::string& where) {
 
 }  // namespace detail
 
-// Codes and a FlatIndex can be saved and loaded; a KvCache of split quantizers cannot: its file describes no channels.
 template <class Outliers, class Rest>
 struct SerializationTraits<SplitQuantizer<Outliers, Rest>> {
     using Quantizer = SplitQuantizer<Outliers, Rest>;
@@ -57,10 +56,6 @@ struct SerializationTraits<SplitQuantizer<Outliers, Rest>> {
         return id;
     }
     static int scale_rule(const Quantizer&) noexcept { return 0; }
-    template <class Dim>
-    static Quantizer make(Dim, std::uint64_t, int) {
-        static_assert(sizeof(Dim) == 0, "turboquant: a KvCache of SplitQuantizers cannot be loaded");
-    }
 
     static void write_preamble(const Quantizer& quantizer, std::uint8_t* to) {
         std::memset(to, 0, detail::preamble_bytes(quantizer.id()));

@@ -4,6 +4,7 @@
 #include "turboquant/attention.hpp"
 #include "turboquant/codes.hpp"
 #include "turboquant/config.hpp"
+#include "turboquant/file_description.hpp"
 #include "turboquant/flat_index.hpp"
 #include "turboquant/kv_block_codec.hpp"
 #include "turboquant/kv_cache.hpp"
