@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the tests for 64-bit Arm with a cross compiler, in build/aarch64, and runs them under qemu's user mode.
-# Arguments go to ctest, for instance -R rotation.
+# TURBOQUANT_TEST_FILTER, a regular expression of names, builds some of them; arguments go to ctest, for instance -R rotation.
 set -euo pipefail
 here=$(dirname "${BASH_SOURCE[0]}")
 if [[ "$(uname -m)" == aarch64 ]]; then
@@ -20,7 +20,8 @@ cmake --build "$build/googletest" --parallel "$jobs" --target install
 
 cmake -S . -B "$build/test" -DCMAKE_TOOLCHAIN_FILE="$toolchain" -DGTest_DIR="$build/prefix/lib/cmake/GTest" \
       -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_CXX_FLAGS_RELWITHDEBINFO="-O2" \
-      -DTURBOQUANT_BUILD_TESTS=ON -DTURBOQUANT_BUILD_BENCHMARKS=OFF -DTURBOQUANT_BUILD_EXAMPLES=OFF
+      -DTURBOQUANT_BUILD_TESTS=ON -DTURBOQUANT_BUILD_BENCHMARKS=OFF -DTURBOQUANT_BUILD_EXAMPLES=OFF \
+      -DTURBOQUANT_TEST_FILTER="${TURBOQUANT_TEST_FILTER:-}"
 cmake --build "$build/test" --parallel "$jobs"
 cd "$build/test"
 ctest --output-on-failure -j2 "$@"

@@ -61,7 +61,7 @@ public:
             throw_invalid_argument(
                 std::string(where) +
                 ": scale must be finite and softcap finite and not negative, but they are " +
-                std::to_string(options.scale) + " and " + std::to_string(options.softcap));
+                number_text(options.scale) + " and " + number_text(options.softcap));
         if (!causal_) return;
         if (columns % heads_ != 0 || columns / heads_ > size)
             throw_invalid_argument(std::string(where) + ": causal attention of " + std::to_string(columns) +

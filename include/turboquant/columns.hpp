@@ -2,6 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <cstdio>
+#include <memory>
+#include <new>
 #include <string>
 #include <type_traits>
 
@@ -25,13 +28,32 @@ struct InputTypeOf {
                                                  : simd::InputType::float32;
 };
 
-// The columns of an expression. Memory with inner stride 1 is used where it lies; anything else is evaluated once into
-// a matrix that lives as long as this object.
+// Whether the columns of an expression are memory that can be used where it lies.
 template <class X>
+inline constexpr bool has_plain_columns_v = (int(X::Flags) & int(Eigen::DirectAccessBit)) != 0 &&
+                                            !bool(X::IsRowMajor) && int(X::InnerStrideAtCompileTime) == 1;
+
+// The columns of an expression. Memory with inner stride 1 is used where it lies; anything else is evaluated once into
+// a matrix that lives as long as this object. Not by Eigen::Ref where it can be helped: its code is the same symbol in every
+// translation unit, whatever the flags.
+template <class X, bool Plain = has_plain_columns_v<X>>
 class Columns {
+    static constexpr simd::InputType kType = InputTypeOf<typename X::Scalar>::value;
+
+public:
+    explicit Columns(const X& x)
+        : input_{x.data(), kType, static_cast<std::ptrdiff_t>(x.outerStride()),
+                 static_cast<std::ptrdiff_t>(x.cols())} {}
+    simd::InputColumns input() const noexcept { return input_; }
+
+private:
+    simd::InputColumns input_;
+};
+template <class X>
+class Columns<X, false> {
     using Scalar = typename X::Scalar;
     static constexpr simd::InputType kType = InputTypeOf<Scalar>::value;
-    using Plain = Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic>;
+    using Matrix = Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic>;
 
 public:
     explicit Columns(const X& x) : ref_(x) {}
@@ -41,8 +63,15 @@ public:
     }
 
 private:
-    Eigen::Ref<const Plain, 0, Eigen::OuterStride<>> ref_;
+    Eigen::Ref<const Matrix, 0, Eigen::OuterStride<>> ref_;
 };
+
+// For messages; not std::to_string, whose code for floating point is one symbol for translation units of all flags.
+TURBOQUANT_COLD inline std::string number_text(double number) {
+    char text[32];
+    std::snprintf(text, sizeof text, "%.6g", number);
+    return text;
+}
 
 [[noreturn]] TURBOQUANT_COLD inline void throw_wrong_rows(const std::string& where, Index expected,
                                                           Index rows) {
@@ -98,9 +127,12 @@ TURBOQUANT_NOINLINE inline void with_small_stack(ScratchBody body, void* context
     body(context, memory);
 }
 TURBOQUANT_NOINLINE inline void with_heap(std::ptrdiff_t floats, ScratchBody body, void* context) {
-    Eigen::VectorXf memory(floats + 16);
-    const auto address = reinterpret_cast<std::uintptr_t>(memory.data());
-    body(context, memory.data() + (64 - address % 64) % 64 / sizeof(float));
+    struct Delete {
+        void operator()(float* p) const noexcept { ::operator delete[](p, std::align_val_t{64}); }
+    };
+    const std::unique_ptr<float[], Delete> memory(static_cast<float*>(
+        ::operator new[](static_cast<std::size_t>(floats) * sizeof(float), std::align_val_t{64})));
+    body(context, memory.get());
 }
 template <class Body>
 void with_scratch(std::ptrdiff_t floats, Body&& body) {

@@ -126,6 +126,23 @@ inline namespace TURBOQUANT_ABI TURBOQUANT_ABI_TAG {}
 #include <stdexcept>
 #endif
 
+#if defined(__ELF__)
+#if EIGEN_DEFAULT_ALIGN_BYTES == 0 || EIGEN_DEFAULT_ALIGN_BYTES == 32
+#define TURBOQUANT_ALIGN_BIT_0
+#else
+#define TURBOQUANT_ALIGN_BIT_0 thread_local
+#endif
+#if EIGEN_DEFAULT_ALIGN_BYTES <= 16
+#define TURBOQUANT_ALIGN_BIT_1
+#else
+#define TURBOQUANT_ALIGN_BIT_1 thread_local
+#endif
+namespace turboquant {
+inline TURBOQUANT_ALIGN_BIT_0 char all_translation_units_need_one_EIGEN_DEFAULT_ALIGN_BYTES = 0;
+inline TURBOQUANT_ALIGN_BIT_1 char all_translation_units_need_one_EIGEN_DEFAULT_ALIGN_BYTES_ = 0;
+}  // namespace turboquant
+#endif
+
 TURBOQUANT_NAMESPACE_BEGIN
 
 using Index = Eigen::Index;
@@ -149,6 +166,25 @@ TURBOQUANT_INLINE Float rounded(Float x) noexcept {
     return stored;
 #endif
 }
+
+// Called where an object of ours holds Eigen matrices. How Eigen allocates and frees them depends on the instruction set
+// (EIGEN_DEFAULT_ALIGN_BYTES), but its functions do not tell in their names: where translation units disagree, one frees what
+// the other's allocator gave. GNU ld refuses to link them, since a variable is thread-local in one and not in the other: two
+// variables for the values 0, 16, 32 and 64.
+inline void need_one_eigen_allocator() noexcept {
+#if defined(__ELF__)
+    asm volatile("" : : "r"(&all_translation_units_need_one_EIGEN_DEFAULT_ALIGN_BYTES));
+    asm volatile("" : : "r"(&all_translation_units_need_one_EIGEN_DEFAULT_ALIGN_BYTES_));
+#endif
+}
+
+// std::less<> by a name of ours: std::sort with the standard's is one symbol for translation units of all flags.
+struct Less {
+    template <class T>
+    bool operator()(const T& a, const T& b) const noexcept {
+        return a < b;
+    }
+};
 
 #if TURBOQUANT_EXCEPTIONS
 [[noreturn]] TURBOQUANT_COLD inline void throw_invalid_argument(const std::string& message) {

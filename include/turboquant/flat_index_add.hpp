@@ -16,7 +16,8 @@ BasicFlatIndex<Quantizer>::BasicFlatIndex(Quantizer quantizer, FlatIndexOptions 
                  static_cast<std::size_t>(simd::padded(static_cast<std::ptrdiff_t>(quantizer_.dim()))),
              detail::kExactVectors),
       ids_(sizeof(std::int64_t), detail::kSegmentVectors) {
-    mean_.assign(static_cast<std::size_t>(stride()), 0.0f);
+    detail::need_one_eigen_allocator();
+    mean_ = std::vector<float>(static_cast<std::size_t>(stride()));
     encoding_ = !options_.centring || options_.mean.size() > 0;
     if (options_.threads < 1)
         detail::throw_invalid_argument("FlatIndex: options.threads must be at least 1, but is " +
@@ -174,7 +175,7 @@ void BasicFlatIndex<Quantizer>::encode_rows(
                 ? "column " + std::to_string(number - stored) + " of the vectors"
                 : "the vector of id " + std::to_string(id_at(number)) + ", which was kept exact until now,";
         detail::throw_invalid_argument(
-            "FlatIndex::add: " + which + " has norm " + detail::norm_text(result.norm) +
+            "FlatIndex::add: " + which + " has norm " + detail::number_text(result.norm) +
             (options_.centring ? " less the mean" : "") + ", too large for the type of the stored scale");
     } else {
         quantizer_.encode(rows, codes);
@@ -226,7 +227,7 @@ void BasicFlatIndex<Quantizer>::check_new_ids(const Ids& ids, Index expected) co
     }
     if (ascending) return;
     std::vector<std::int64_t> sorted(ids.data(), ids.data() + ids.size());
-    std::sort(sorted.begin(), sorted.end());
+    std::sort(sorted.begin(), sorted.end(), detail::Less());
     const auto twice = std::adjacent_find(sorted.begin(), sorted.end());
     if (twice != sorted.end())
         detail::throw_invalid_argument("FlatIndex::add: id " + std::to_string(*twice) + " is given twice");
@@ -239,7 +240,7 @@ template <class Quantizer>
 void BasicFlatIndex<Quantizer>::remove(Ids ids) {
     if (ids.size() == 0) return;
     std::vector<std::int64_t> sorted(ids.data(), ids.data() + ids.size());
-    std::sort(sorted.begin(), sorted.end());
+    std::sort(sorted.begin(), sorted.end(), detail::Less());
     const auto twice = std::adjacent_find(sorted.begin(), sorted.end());
     if (twice != sorted.end())
         detail::throw_invalid_argument("FlatIndex::remove: id " + std::to_string(*twice) + " is given twice");
@@ -252,7 +253,7 @@ void BasicFlatIndex<Quantizer>::remove(Ids ids) {
             if (find(id) >= 0) found.emplace_back(id, find(id));
     }
     if (found.size() < sorted.size()) {
-        std::sort(found.begin(), found.end());
+        std::sort(found.begin(), found.end(), detail::Less());
         std::size_t known = 0;
         while (known < found.size() && found[known].first == sorted[known]) ++known;
         detail::throw_invalid_argument("FlatIndex::remove: there is no id " + std::to_string(sorted[known]) +

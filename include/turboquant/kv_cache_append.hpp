@@ -92,22 +92,22 @@ void BasicKvCache<KeyQuantizer, ValueQuantizer>::quantize_full_block() {
 
 template <class KeyQuantizer, class ValueQuantizer>
 void BasicKvCache<KeyQuantizer, ValueQuantizer>::set_means(Index end) {
-    Eigen::VectorXf key(dim()), value(value_dim());
-    const auto mean = [&](Eigen::VectorXf& out, const float* detail::ExactTokens::Run::*rows) {
-        for (Index i = 0; i < out.size(); ++i) {
+    std::vector<float> key(static_cast<std::size_t>(dim())), value(static_cast<std::size_t>(value_dim()));
+    const auto mean = [&](std::vector<float>& out, const float* detail::ExactTokens::Run::*rows) {
+        const auto size = static_cast<Index>(out.size());
+        for (Index i = 0; i < size; ++i) {
             double sum = 0;
             recent_.for_runs(coded_, end, [&](const detail::ExactTokens::Run& run, Index) {
-                for (Index t = 0; t < run.count; ++t)
-                    sum += static_cast<double>((run.*rows)[t * out.size() + i]);
+                for (Index t = 0; t < run.count; ++t) sum += static_cast<double>((run.*rows)[t * size + i]);
             });
-            out[i] = static_cast<float>(sum / static_cast<double>(end - coded_));
+            out[static_cast<std::size_t>(i)] = static_cast<float>(sum / static_cast<double>(end - coded_));
         }
     };
     const simd::FloatingPointGuard guard;
-    key.setZero();
     if (options_.centring.keys()) mean(key, &detail::ExactTokens::Run::keys);
     mean(value, &detail::ExactTokens::Run::values);
-    codec_.set_means(key, value);
+    codec_.set_means(Eigen::Map<const Eigen::VectorXf>(key.data(), dim()),
+                     Eigen::Map<const Eigen::VectorXf>(value.data(), value_dim()));
 }
 
 TURBOQUANT_NAMESPACE_END

@@ -131,10 +131,11 @@ void BasicKvCache<KeyQuantizer, ValueQuantizer>::take(const detail::CacheFields&
             std::memcpy(tokens.room(i, i + 1).values, from, value_bytes);
     };
     if (fields.means) {
-        Eigen::VectorXf key(dim()), value(value_dim());
+        std::vector<float> key(static_cast<std::size_t>(dim())), value(static_cast<std::size_t>(value_dim()));
         std::memcpy(key.data(), from, key_bytes);
         std::memcpy(value.data(), from + key_bytes, value_bytes);
-        codec_.set_means(key, value);
+        codec_.set_means(Eigen::Map<const Eigen::VectorXf>(key.data(), dim()),
+                         Eigen::Map<const Eigen::VectorXf>(value.data(), value_dim()));
         from += key_bytes + value_bytes;
     }
     take_tokens(sinks_, 0, fields.sink_count());

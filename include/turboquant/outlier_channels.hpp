@@ -36,7 +36,7 @@ std::vector<Index> outlier_channels(const Eigen::MatrixBase<X>& sample, Index co
         return energies[static_cast<std::size_t>(a)] > energies[static_cast<std::size_t>(b)];
     });
     channels.resize(static_cast<std::size_t>(count));
-    std::sort(channels.begin(), channels.end());
+    std::sort(channels.begin(), channels.end(), detail::Less());
     return channels;
 }
 

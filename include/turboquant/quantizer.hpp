@@ -71,13 +71,6 @@ inline void check_positions(const char* type, const char* call, const CodesView&
     }
 }
 
-// For messages.
-TURBOQUANT_COLD inline std::string norm_text(double norm) {
-    char text[32];
-    std::snprintf(text, sizeof text, "%.6g", norm);
-    return text;
-}
-
 // Why the columns from `first` on could not be encoded; has_norm: " has norm ", of what is too large.
 [[noreturn]] TURBOQUANT_COLD inline void throw_not_encoded(const std::string& where,
                                                            const simd::EncodeResult& result, Index first,
@@ -85,7 +78,7 @@ TURBOQUANT_COLD inline std::string norm_text(double norm) {
     const std::string column = where + ": column " + std::to_string(first + result.encoded);
     if (result.error == simd::EncodeError::not_finite)
         throw_invalid_argument(column + " holds a NaN or an infinity; nothing was stored");
-    throw_invalid_argument(column + has_norm + norm_text(result.norm) +
+    throw_invalid_argument(column + has_norm + number_text(result.norm) +
                            ", too large for the type of the stored scale; nothing was stored");
 }
 

@@ -1,0 +1,269 @@
+// Messages that no other test reads: streams and disks that fail, numbers that lie under checksums that fit.
+#include <cstdint>
+#include <fstream>
+#include <limits>
+#include <sstream>
+#include <streambuf>
+#include <string>
+
+#include <gtest/gtest.h>
+
+#include "saved_files.hpp"
+#include "test_vectors.hpp"
+#include "turboquant/turboquant.hpp"
+
+#if TURBOQUANT_POSIX
+#include <csignal>
+#include <sys/resource.h>
+#endif
+
+namespace {
+
+namespace tq = turboquant;
+using saved_files::Directory;
+using saved_files::expect_contains;
+using saved_files::message_of;
+using test_vectors::gaussian;
+using tq::Dynamic;
+using tq::Index;
+
+using Mse = tq::MseQuantizer<16, 4>;
+using FlatIndex = tq::FlatIndex<16, 4>;
+using KvCache = tq::KvCache<16, 4>;
+
+template <class Container>
+std::string stream_of(const Container& container) {
+    std::ostringstream os;
+    container.save(os);
+    return os.str();
+}
+FlatIndex some_index(Index n = 40) {
+    FlatIndex index;
+    index.add(gaussian(16, n, 1));
+    return index;
+}
+KvCache some_cache(Index n = 100) {
+    KvCache cache;
+    cache.append(gaussian(16, n, 1), gaussian(16, n, 2));
+    return cache;
+}
+
+// A device that fails: as a source after some bytes, as a sink at once.
+class Broken : public std::streambuf {
+public:
+    explicit Broken(std::string bytes = {}) : bytes_(std::move(bytes)) {
+        setg(&bytes_[0], &bytes_[0], &bytes_[0] + bytes_.size());
+    }
+
+protected:
+    int_type underflow() override { throw 1; }  // istream turns it into badbit
+
+private:
+    std::string bytes_;
+};
+
+TEST(ErrorPaths, StreamsThatHadFailed) {
+    std::istringstream failed("text");
+    failed.setstate(std::ios::failbit);
+    for (const std::string& message : {message_of([&] { (void)tq::load<Mse>(failed); }),
+                                       message_of([&] { (void)FlatIndex::load(failed); }),
+                                       message_of([&] { (void)KvCache::load(failed); })})
+        expect_contains(message, "the stream had failed before");
+}
+
+TEST(ErrorPaths, SourcesThatFail) {
+    const Mse quantizer;
+    const std::string codes = saved_files::saved(quantizer, saved_files::arbitrary_codes(quantizer, 3));
+    const std::string index = stream_of(some_index()), cache = stream_of(some_cache());
+    for (const std::size_t size : {0, 50, 128, 150, 340}) {
+        const auto of = [&](const std::string& file, auto load) {
+            Broken broken(file.substr(0, std::min(size, file.size() - 1)));
+            std::istream is(&broken);
+            expect_contains(message_of([&] { load(is); }), "the stream could not be read");
+        };
+        of(codes, [](std::istream& is) { (void)tq::load<Mse>(is); });
+        of(index, [](std::istream& is) { (void)FlatIndex::load(is); });
+        of(cache, [](std::istream& is) { (void)KvCache::load(is); });
+    }
+}
+
+TEST(ErrorPaths, SinksThatFail) {
+    Broken broken;
+    std::ostream os(&broken);
+    const Mse quantizer;
+    const tq::Codes codes = saved_files::arbitrary_codes(quantizer, 3);
+    expect_contains(message_of([&] { tq::save(os, quantizer, codes); }),
+                    "save: writing 192 bytes to the stream failed");
+    os.clear();
+    expect_contains(message_of([&] { some_index().save(os); }),
+                    "FlatIndex::save: writing to the stream failed");
+    os.clear();
+    expect_contains(message_of([&] { some_cache().save(os); }),
+                    "KvCache::save: writing to the stream failed");
+}
+
+#if TURBOQUANT_POSIX
+// A disk that is full: files of this process may not grow beyond a limit.
+class SmallDisk {
+public:
+    explicit SmallDisk(rlim_t bytes) {
+        ::getrlimit(RLIMIT_FSIZE, &before_);
+        handler_ = std::signal(SIGXFSZ, SIG_IGN);
+        rlimit small = before_;
+        small.rlim_cur = bytes;
+        ::setrlimit(RLIMIT_FSIZE, &small);
+    }
+    ~SmallDisk() {
+        ::setrlimit(RLIMIT_FSIZE, &before_);
+        std::signal(SIGXFSZ, handler_);
+    }
+    SmallDisk(const SmallDisk&) = delete;
+    SmallDisk& operator=(const SmallDisk&) = delete;
+
+private:
+    rlimit before_;
+    void (*handler_)(int);
+};
+
+TEST(ErrorPaths, FullDisksLeaveTheOldFile) {
+    const Directory directory;
+    const Mse quantizer;
+    const tq::Codes codes = saved_files::arbitrary_codes(quantizer, 100000);  // more than any buffer
+    const FlatIndex index = some_index(40000);
+    const KvCache cache = some_cache(20000);
+    const auto fails = [&](const char* name, const char* what, auto save) {
+        const std::string path = (directory / name).string();
+        std::ofstream(path) << "before";
+        const SmallDisk disk(1000);
+        const std::string message = message_of([&] { save(path); });
+        expect_contains(message, "(\"" + path + "\"): " + what);
+        expect_contains(message, "File too large");
+        EXPECT_EQ(saved_files::content_of(path), "before");
+    };
+    fails("codes", "writing ", [&](const std::string& path) { tq::save(path, quantizer, codes); });
+    fails("index", "writing failed: ", [&](const std::string& path) { index.save(path); });
+    fails("cache", "writing failed: ", [&](const std::string& path) { cache.save(path); });
+    // What a stream still holds meets the disk when the file is closed.
+    fails("unflushed", "cannot write: ", [](const std::string& path) {
+        tq::detail::ReplacementFile file(tq::detail::quoted("save", path), path);
+        for (int i = 0; i < 5000; ++i) file.stream() << 'x';  // one by one: nothing goes past the buffer
+        file.commit();
+    });
+    EXPECT_EQ(directory.entries(), 4);  // and no temporary file stays
+}
+#endif
+
+TEST(ErrorPaths, NamesThatCannotBeTaken) {
+    const Directory directory;
+    const std::string path = (directory / "file").string();
+    tq::detail::ReplacementFile file("save", path);
+    file.stream() << "text";
+    saved_files::fs::create_directory(path);
+    saved_files::fs::create_directory(path + "/inside");
+    expect_contains(message_of([&] { file.commit(); }), "save: cannot rename the temporary file: ");
+    EXPECT_EQ(directory.entries(), 1);
+}
+
+// --- Files that contradict themselves under checksums that fit ------------------------------------------------------------
+
+TEST(ErrorPaths, PaddingIsZero) {
+    const Mse quantizer;
+    std::string codes = saved_files::saved(quantizer, saved_files::arbitrary_codes(quantizer, 1));
+    codes.back() = 1;
+    expect_contains(message_of([&] { (void)saved_files::loaded<Mse>(codes); }),
+                    "byte 191 of the padding: expected 0, but got 1");
+    std::string index = stream_of(some_index());
+    index.back() = 2;
+    std::istringstream is(index);
+    expect_contains(message_of([&] { (void)FlatIndex::load(is); }),
+                    "byte " + std::to_string(index.size() - 1) + " of the padding: expected 0, but got 2");
+}
+
+TEST(ErrorPaths, BlocksOfOtherSizes) {
+    std::string file = stream_of(some_cache(3));  // no block yet, so that their size changes no length
+    const std::size_t payload = 128, size = saved_files::get(file, 56, 8), table = payload + size;
+    const std::uint64_t bytes = saved_files::get(file, payload + 80, 8);
+    saved_files::put(file, payload + 80, 8, bytes + 4);
+    saved_files::put(file, table, 8, tq::detail::crc64(file.data() + payload, size));
+    saved_files::put(file, table + 8, 8,
+                     tq::detail::crc64(file.data() + table, 8, saved_files::get(file, 120, 8)));
+    std::istringstream is(file);
+    expect_contains(message_of([&] { (void)KvCache::load(is); }),
+                    "the file's blocks have " + std::to_string(bytes + 4) + " and " + std::to_string(bytes) +
+                        " bytes; expected " + std::to_string(bytes) + " and " + std::to_string(bytes));
+}
+
+TEST(ErrorPaths, NumbersOfAnIndex) {
+    const std::string good = stream_of(some_index());
+    const struct {
+        std::size_t at;
+        std::uint64_t value;
+        const char* message;
+    } cases[] = {{32, 3, "number 0 of the index: expected at most 2, but the header says 3"},
+                 {96, 1, "number 8 of the index: expected at most 0, but the header says 1"},
+                 {56, 5000, "vectors before the mean is known, at most: expected 1023, but got 5000"},
+                 {56, 41, "the header names 41 vectors, which do not fill "},
+                 {16, std::uint64_t{1} << 63, "bytes of the container, at least: expected "}};
+    for (const auto& wrong : cases) {
+        std::string file = good;
+        saved_files::put(file, wrong.at, 8, wrong.value);
+        saved_files::repair_header(file);
+        std::istringstream is(file);
+        expect_contains(message_of([&] { (void)FlatIndex::load(is); }), wrong.message);
+    }
+}
+
+// --- Calls ----------------------------------------------------------------------------------------------------------------
+
+TEST(ErrorPaths, ScalesOfAttention) {
+    const KvCache cache = some_cache();
+    const Eigen::MatrixXf q = gaussian(16, 2, 3);
+    const auto message = [&](float scale, float softcap) {
+        tq::AttendOptions options;
+        options.scale = scale;
+        options.softcap = softcap;
+        return message_of<std::invalid_argument>([&] { (void)cache.attend(q, options); });
+    };
+    const std::string expected = "scale must be finite and softcap finite and not negative, but they are ";
+    expect_contains(message(std::numeric_limits<float>::infinity(), 0), expected + "inf and 0");
+    expect_contains(message(.5f, -1), expected + "0.5 and -1");
+    expect_contains(message(std::numeric_limits<float>::quiet_NaN(), 2), expected);
+}
+
+TEST(ErrorPaths, ShapesOfACache) {
+    KvCache cache = some_cache();
+    const Eigen::MatrixXf tall = gaussian(17, 2, 3), good = gaussian(16, 2, 3);
+    const auto message = [](auto&& call) { return message_of<std::invalid_argument>(call); };
+    expect_contains(message([&] { cache.append(tall, good); }),
+                    "KvCache::append: keys: expected vectors of dimension 16");
+    expect_contains(message([&] { cache.append(good, tall); }),
+                    "KvCache::append: values: expected vectors of dimension 16");
+    expect_contains(message([&] { cache.append(good, good.leftCols(1)); }),
+                    "KvCache::append: 2 keys, but 1 values");
+    Eigen::MatrixXf out(16, 3), scores(100, 3);
+    expect_contains(message([&] { cache.attend(good, out); }),
+                    "KvCache::attend: the output must be 16 × 2, but is 16 × 3");
+    expect_contains(message([&] { cache.scores(good, scores); }),
+                    "KvCache::scores: the output must be 100 × 2, but is 100 × 3");
+    EXPECT_EQ(cache.size(), 100);
+}
+
+TEST(ErrorPaths, PartsThatOverflow) {
+    using Half = tq::MseQuantizer<Dynamic, 3, tq::Rotation<Dynamic>, Eigen::half>;
+    const tq::SplitQuantizer<Half, Half> split(16, 7, {1, 5});
+    Eigen::MatrixXf x = gaussian(16, 3, 1);
+    x.col(2) *= 1e6f;
+    expect_contains(message_of<std::invalid_argument>([&] { (void)split.encode(x); }),
+                    "column 2 has a part of norm ");
+}
+
+TEST(ErrorPaths, CodesOfAnotherQuantizer) {
+    const Mse quantizer(1);
+    const tq::Codes codes = Mse(2).encode(gaussian(16, 2, 1));
+    expect_contains(message_of<std::invalid_argument>([&] { (void)quantizer.decode(codes); }),
+                    ": the codes were made by MseQuantizer of dimension 16, 4 bits, hadamard rotation, seed "
+                    "2, but this is "
+                    "MseQuantizer of dimension 16, 4 bits, hadamard rotation, seed 1");
+}
+
+}  // namespace
