@@ -68,16 +68,19 @@ struct SerializationTraits<SplitQuantizer<Outliers, Rest>> {
     }
 
     static Quantizer make_from(const CodecId& id, const std::uint8_t* preamble, const std::string& where) {
-        Outliers outliers = detail::read_part<Outliers>(preamble, where + ": outliers");
-        Rest rest = detail::read_part<Rest>(preamble + detail::kPartBytes, where + ": rest");
+        const std::uint8_t* const second = preamble + detail::kPartBytes;
         std::vector<Index> channels;
         for (Index i = 0; i < id.dim; ++i)
             if ((preamble[80 + i / 8] >> (i % 8) & 1u) != 0) channels.push_back(i);
-        if (outliers.dim() + rest.dim() != id.dim || outliers.dim() != static_cast<Index>(channels.size()))
-            detail::throw_bad_file(where, "parts of dimensions " + std::to_string(outliers.dim()) + " and " +
-                                              std::to_string(rest.dim()) + " contradict " +
+        // Before anything is built: tables take memory in proportion to the dimension.
+        const Index some = detail::described_id(preamble).dim, others = detail::described_id(second).dim;
+        if (some < 1 || others < 1 || some + others != id.dim || some != static_cast<Index>(channels.size()))
+            detail::throw_bad_file(where, "parts of dimensions " + std::to_string(some) + " and " +
+                                              std::to_string(others) + " contradict " +
                                               std::to_string(channels.size()) + " outlier channels of " +
                                               std::to_string(id.dim));
+        Outliers outliers = detail::read_part<Outliers>(preamble, where + ": outliers");
+        Rest rest = detail::read_part<Rest>(second, where + ": rest");
         return Quantizer(std::move(outliers), std::move(rest), channels);
     }
 };

@@ -7,7 +7,10 @@
 #include <cstring>
 #include <exception>
 #include <functional>
+#include <iterator>
 #include <limits>
+#include <memory>
+#include <new>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -26,6 +29,8 @@ using Turbo = tq::TurboQuantizer<16, 4>;
 using FlatIndex = tq::FlatIndex<Dynamic, 4>;
 using Records = tq::BasicFlatIndex<Turbo>;
 using KvCache = tq::KvCache<32, 4, 2>;
+using Split = tq::SplitQuantizer<Mse, Mse>;
+using SplitCache = tq::BasicKvCache<Split, Split>;
 
 // Integers, so that every machine makes the same files.
 Eigen::MatrixXf vectors(Index dim, Index n) {
@@ -51,12 +56,15 @@ std::string index_file(Index_ index, Index n, bool ids) {
     index.save(os);
     return os.str();
 }
-std::string cache_file(Index tokens) {
+tq::KvCacheOptions cache_options() {
     tq::KvCacheOptions options;
     options.window = 3;
     options.sinks = 2;
-    KvCache cache(options);
-    cache.append(vectors(32, tokens), vectors(32, tokens));
+    return options;
+}
+template <class Cache>
+std::string cache_file(Cache cache, Index tokens) {
+    cache.append(vectors(cache.dim(), tokens), vectors(cache.value_dim(), tokens));
     std::ostringstream os;
     cache.save(os);
     return os.str();
@@ -77,12 +85,29 @@ void use_index(std::istream& is) {
     (void)hits;
     index.add(vectors(index.dim(), 1));
 }
+// The same over the file's memory, of exactly its size, with all checksums and with those of headers alone.
+void use_mapped_index(std::istream& is) {
+    const std::string file((std::istreambuf_iterator<char>(is)), std::istreambuf_iterator<char>());
+    struct Delete {
+        void operator()(std::uint8_t* p) const { ::operator delete[](p, std::align_val_t{64}); }
+    };
+    const std::unique_ptr<std::uint8_t[], Delete> memory(
+        static_cast<std::uint8_t*>(::operator new[](file.size(), std::align_val_t{64})));
+    std::memcpy(memory.get(), file.data(), file.size());
+    auto index = FlatIndex::view_of_bytes(memory.get(), file.size(), tq::Verify::headers);
+    const auto hits = index.search(vectors(index.dim(), 2), 3);
+    (void)hits;
+    index.add(vectors(index.dim(), 1));
+    if (index.size() > 1) index.remove(index.ids()[0]);
+    (void)FlatIndex::view_of_bytes(memory.get(), file.size());
+}
+template <class Cache>
 void use_cache(std::istream& is) {
-    auto cache = KvCache::load(is);
-    const Eigen::MatrixXf queries = vectors(32, 2);
+    auto cache = Cache::load(is);
+    const Eigen::MatrixXf queries = vectors(cache.dim(), 2);
     const auto out = cache.attend(queries);
     (void)out;
-    cache.append(vectors(32, 1), vectors(32, 1));
+    cache.append(vectors(cache.dim(), 1), vectors(cache.value_dim(), 1));
 }
 
 struct Kind {
@@ -96,8 +121,12 @@ const std::vector<Kind>& kinds() {
         {index_file(FlatIndex(20), 5, false), use_index<FlatIndex>},
         {index_file(FlatIndex(20), 1500, true), use_index<FlatIndex>},
         {index_file(Records(), 1500, true), use_index<Records>},
-        {cache_file(4), use_cache},
-        {cache_file(90), use_cache},
+        {cache_file(KvCache(cache_options()), 4), use_cache<KvCache>},
+        {cache_file(KvCache(cache_options()), 90), use_cache<KvCache>},
+        {codes_file(Split(20, 7, {1, 5, 6})), use_codes<Split>},
+        {cache_file(SplitCache(Split(20, 7, {1, 5, 6}), Split(20, 8, {2}), cache_options()), 80),
+         use_cache<SplitCache>},
+        {index_file(FlatIndex(20), 1500, true), use_mapped_index},
     };
     return all;
 }
@@ -150,7 +179,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
             const std::size_t payload_at = codes ? 128 : 128 + 192;
             std::uint64_t payload = 0;
             const auto* header = reinterpret_cast<const std::uint8_t*>(kind.file.data());
-            payload = codes ? tq::detail::get(header + 56, 8) * tq::detail::get(header + 64, 8)
+            payload = codes ? tq::detail::get(header + 56, 8) * tq::detail::get(header + 64, 8) +
+                                  tq::detail::get(header + 88, 8)
                             : tq::detail::get(header + 16, 8);
             repair(file, payload_at, static_cast<std::size_t>(payload));
         }
