@@ -239,7 +239,7 @@ public:
     // Records of all columns, side by side, until one cannot be stored. Under a FloatingPointGuard; scratch:
     // simd::work_floats(3, dim()).
     simd::EncodeResult encode_records(const simd::InputColumns& in, std::uint8_t* out, float* scratch) const {
-        const auto kernel = TURBOQUANT_KERNEL(template encode<IndexBits, HasSketch, kKernelDim>);
+        simd::EncodeKernel* const kernel = encode_kernel();
         return kernel(plan_, in, out, scratch);
     }
 
@@ -249,7 +249,7 @@ public:
     simd::EncodeResult try_encode(const Eigen::MatrixBase<X>& x, Codes& out) const {
         const detail::Columns<X> columns(x.derived());
         check_input("encode", x.rows(), out.view());
-        const auto kernel = TURBOQUANT_KERNEL(template encode<IndexBits, HasSketch, kKernelDim>);
+        simd::EncodeKernel* const kernel = encode_kernel();
         const simd::InputColumns in = columns.input();
         out.clear();
         std::uint8_t* const records = out.room(bytes_per_vector(), in.count);
@@ -297,6 +297,12 @@ private:
             detail::throw_wrong_output(where(call), rows, cols, out.rows(), out.cols());
     }
 
+    simd::EncodeKernel* encode_kernel() const {
+        return plan_.refined != nullptr
+                   ? plan_.refined()
+                   : TURBOQUANT_KERNEL(template encode<IndexBits, HasSketch, kKernelDim>);
+    }
+
     static simd::RecordRange records(const CodesView& codes, const Positions* positions) noexcept {
         return {codes.data(), codes.bytes_per_vector(), positions ? positions->data() : nullptr,
                 positions ? positions->size() : codes.size(), codes.data() + codes.bytes()};
@@ -320,7 +326,7 @@ private:
     }
 
     void encode_columns(const simd::InputColumns& in, Codes& codes, bool keep, int threads) const {
-        const auto kernel = TURBOQUANT_KERNEL(template encode<IndexBits, HasSketch, kKernelDim>);
+        simd::EncodeKernel* const kernel = encode_kernel();
         const auto find_extreme = TURBOQUANT_KERNEL(find_extreme_column);
         const char* call = keep ? "append" : "encode";
         const Index before = keep ? codes.size() : 0, after = before + in.count;

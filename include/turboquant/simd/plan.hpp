@@ -94,6 +94,11 @@ struct RotationPlan {
     const std::int32_t* identity() const noexcept { return order + registers * std::ptrdiff_t{kRounds}; }
 };
 
+struct CodecPlan;
+struct InputColumns;
+struct EncodeResult;
+using EncodeKernel = EncodeResult(const CodecPlan&, const InputColumns&, std::uint8_t*, float*) noexcept;
+
 // A quantizer: a rotation with a codebook (`bits` > 0), a sign sketch (`sketch` != nullptr), or both. The record of one
 // vector is: ⌈bits·d/8⌉ bytes of indices, ⌈d/8⌉ bytes of signs when there is a sketch, the codebook's scale when
 // bits > 0, the sketch's scale (always float) when there is a sketch.
@@ -108,6 +113,7 @@ struct CodecPlan {
     int scale_rule = 0;  // ScaleRule
     ScaleType scale_type = ScaleType::float32;
     const RotationPlan* sketch = nullptr;
+    EncodeKernel* (*refined)() = nullptr;  // the encoder of the target in use, where it is not the plain one
     bool gaussian = false;  // the sketch is i.i.d. N(0, 1): ‖r‖ is stored, the decoder multiplies by √(π/2)/d
 
     // Fills in what follows from the rest.
