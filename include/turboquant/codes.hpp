@@ -30,7 +30,7 @@
 
 TURBOQUANT_NAMESPACE_BEGIN
 
-enum class QuantizerKind : int { none = 0, mse, residual_sign, turbo, split };
+enum class QuantizerKind : int { none = 0, mse, residual_sign, turbo, split, trellis };
 enum class SketchKind : int { orthogonal, gaussian };
 
 // Everything that decoding depends on. Two quantizers of equal id read each other's codes.
@@ -68,14 +68,15 @@ struct CodecId {
             return "SplitQuantizer of dimension " + std::to_string(dim) + ", " + std::to_string(bits) +
                    (bits == 1 ? " bit" : " bits") + " for outliers, parts and channels " +
                    std::to_string(parts) + ", seed " + std::to_string(seed);
-        std::string text = kind == QuantizerKind::mse     ? "MseQuantizer"
-                           : kind == QuantizerKind::turbo ? "TurboQuantizer"
-                                                          : "ResidualSignQuantizer";
+        std::string text = kind == QuantizerKind::mse       ? "MseQuantizer"
+                           : kind == QuantizerKind::trellis ? "TrellisQuantizer"
+                           : kind == QuantizerKind::turbo   ? "TurboQuantizer"
+                                                            : "ResidualSignQuantizer";
         text += " of dimension " + std::to_string(dim) + ", " + std::to_string(bits) +
                 (bits == 1 ? " bit" : " bits");
         if (kind != QuantizerKind::residual_sign)
             text += rotation == RotationKind::haar ? ", haar rotation" : ", hadamard rotation";
-        if (kind != QuantizerKind::mse)
+        if (kind != QuantizerKind::mse && kind != QuantizerKind::trellis)
             text += sketch == SketchKind::gaussian ? ", gaussian sketch" : ", orthogonal sketch";
         if (scale != simd::ScaleType::float32)
             text += scale == simd::ScaleType::float16 ? ", float16 scales" : ", bfloat16 scales";

@@ -95,7 +95,7 @@ public:
                 "MseQuantizer: expected ScaleRule::unbiased or least_squares with Refinement::scale_search, "
                 "but got "
                 "ScaleRule::norm, for which the nearest centroids are best");
-        this->plan_.refined = [] { return refined_encode_kernel(); };
+        this->plan_.encoder = [] { return refined_encode_kernel(); };
     }
     // Fixed Dim only.
     template <int D = Dim, std::enable_if_t<D != Eigen::Dynamic, int> = 0>
@@ -103,7 +103,7 @@ public:
         : MseQuantizer(Dim, seed, rule, refinement) {}
 
     Refinement refinement() const noexcept {
-        return this->plan_.refined != nullptr ? Refinement::scale_search : Refinement::none;
+        return this->plan_.encoder != nullptr ? Refinement::scale_search : Refinement::none;
     }
     ScaleRule scale_rule() const noexcept { return static_cast<ScaleRule>(this->plan_.scale_rule); }
     const RotationT& rotation() const noexcept { return rotation_; }

@@ -7,6 +7,7 @@
 
 #include "turboquant/config.hpp"
 #include "turboquant/simd/codebook_table.hpp"
+#include "turboquant/simd/trellis_table.hpp"
 
 TURBOQUANT_NAMESPACE_BEGIN
 namespace simd {
@@ -110,10 +111,11 @@ struct CodecPlan {
     int bits = 0;
     const RotationPlan* rotation = nullptr;
     const CodebookTable* codebook = nullptr;
-    int scale_rule = 0;  // ScaleRule
+    const TrellisTable* trellis = nullptr;  // instead
+    int scale_rule = 0;                     // ScaleRule
     ScaleType scale_type = ScaleType::float32;
     const RotationPlan* sketch = nullptr;
-    EncodeKernel* (*refined)() = nullptr;  // the encoder of the target in use, where it is not the plain one
+    EncodeKernel* (*encoder)() = nullptr;  // that of the target in use, where it is not the plain one
     bool gaussian = false;  // the sketch is i.i.d. N(0, 1): ‖r‖ is stored, the decoder multiplies by √(π/2)/d
 
     // Fills in what follows from the rest.
@@ -122,6 +124,7 @@ struct CodecPlan {
         if (rotation != nullptr) growth = rotation->growth;
         if (codebook != nullptr)
             steps = std::sqrt(static_cast<double>(dim)) * static_cast<double>(codebook->units);
+        if (trellis != nullptr) steps = 1.0 / static_cast<double>(trellis->unit);
     }
 
     std::size_t index_bytes() const noexcept {
