@@ -9,6 +9,7 @@
 //   4 (or 2)                    scale of the centroids, float (or a 16-bit float)
 //   4                           scale of the sketch, float (sketches only)
 //
+// The indices of a TrellisQuantizer are a stream of bits, most significant first (simd/trellis_table.hpp).
 // That of a SplitQuantizer is the outliers' record, then the rest's.
 //
 // Unused bits are zero. Codes carry the identity of the quantizer that made them (CodecId); every call compares it.

@@ -10,7 +10,9 @@ inline constexpr int kDecisionPart = 1024, kDecisionDelay = 64;
 // How many coordinates on each side of a vector's ends find the state that joins them. More would gain less than half a percent,
 // at d = 128; a state is made of the bits of seven coordinates at 1 bit, of one at 4 bits.
 template <int Bits>
-inline constexpr int kJunction = Bits == 1 ? 32 : Bits == 4 ? 8 : 16;
+inline constexpr int kJunction = Bits == 1   ? 32
+                                 : Bits == 4 ? 8
+                                             : 16;
 
 template <int Bits>
 struct TrellisSearch {
