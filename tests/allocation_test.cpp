@@ -146,6 +146,9 @@ TEST(Allocations, None) {
     for (const Index dim : {100, 128, 1536, 3072}) {
         hot_calls_allocate_nothing(tq::MseQuantizer<Dynamic, 4>(dim, 7));
         hot_calls_allocate_nothing(tq::MseQuantizer<Dynamic, 4>(dim, 7, tq::ScaleRule::unbiased));
+        hot_calls_allocate_nothing(
+            tq::MseQuantizer<Dynamic, 4>(dim, 7, tq::ScaleRule::unbiased, tq::Refinement::scale_search));
+        hot_calls_allocate_nothing(tq::TrellisQuantizer<Dynamic, 3>(dim, 7, tq::ScaleRule::unbiased));
         hot_calls_allocate_nothing(tq::TurboQuantizer<Dynamic, 4>(dim, 7));
         hot_calls_allocate_nothing(tq::ResidualSignQuantizer<Dynamic>(dim, 7));
     }

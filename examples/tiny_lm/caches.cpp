@@ -22,6 +22,7 @@ constexpr Setting kNoWindow{KeyQuantizer::mse, 0, 4, tq::Centring::values};
 constexpr Setting kCentred{KeyQuantizer::mse, 0, 4, tq::Centring::all};
 constexpr Setting kUncentred{KeyQuantizer::mse, 0, 4, tq::Centring::none};
 constexpr Setting kTurboKeys{KeyQuantizer::turbo, 0, 4, tq::Centring::values};
+constexpr Setting kTrellis{KeyQuantizer::trellis, 0, 4, tq::Centring::values};
 
 template <class Cache>
 CacheMaker maker(const Setting& setting) {
@@ -56,6 +57,15 @@ CacheChoice turbo(const Setting& setting) {
             maker<Cache>(setting)};
 }
 
+// Keys and values by trellis-coded quantization.
+template <int KeyBits, int ValueBits>
+CacheChoice trellis(const Setting& setting) {
+    using Cache =
+        tq::BasicKvCache<tq::TrellisQuantizer<kDim, KeyBits>, tq::TrellisQuantizer<kDim, ValueBits>>;
+    return {setting.keys,         KeyBits, ValueBits, setting.window, setting.sinks, setting.centring,
+            maker<Cache>(setting)};
+}
+
 CacheChoice exact() {
     CacheChoice choice;
     choice.make = exact_caches();
@@ -67,14 +77,16 @@ CacheChoice exact() {
 std::string CacheChoice::bits() const { return std::to_string(key_bits) + "/" + std::to_string(value_bits); }
 
 std::vector<Group> full_comparison() {
-    const Setting &d = kDefaults, &w = kNoWindow, &c = kCentred, &u = kUncentred, &t = kTurboKeys;
+    const Setting &d = kDefaults, &w = kNoWindow, &c = kCentred, &u = kUncentred, &t = kTurboKeys,
+                  &x = kTrellis;
     return {{exact()},
             {mse<8, 8>(d), mse<4, 4>(d), mse<4, 3>(d), mse<3, 3>(d), mse<2, 2>(d)},
             {mse<8, 8>(w), mse<6, 6>(w), mse<5, 5>(w), mse<4, 4>(w), mse<4, 3>(w), mse<3, 4>(w), mse<3, 3>(w),
              mse<2, 2>(w)},
             {mse<4, 4>(c), mse<3, 3>(c), mse<2, 2>(c)},
             {mse<4, 4>(u), mse<3, 3>(u), mse<2, 2>(u)},
-            {turbo<4, 4>(t), turbo<3, 3>(t), turbo<2, 2>(t)}};
+            {turbo<4, 4>(t), turbo<3, 3>(t), turbo<2, 2>(t)},
+            {trellis<3, 3>(x), trellis<2, 2>(x)}};
 }
 
 std::vector<Group> quick_comparison() {

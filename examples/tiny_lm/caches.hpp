@@ -10,7 +10,7 @@
 
 namespace tiny_lm {
 
-enum class KeyQuantizer { none, mse, turbo };  // none: ExactCache
+enum class KeyQuantizer { none, mse, turbo, trellis };  // none: ExactCache
 
 struct CacheChoice {
     KeyQuantizer keys = KeyQuantizer::none;

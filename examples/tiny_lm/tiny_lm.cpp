@@ -76,6 +76,12 @@ Options parse_options(int argc, char** argv) {
 
 // --- The table -------------------------------------------------------------------------------------------------------
 
+const char* quantizer_name(KeyQuantizer keys) {
+    return keys == KeyQuantizer::mse     ? "MseQuantizer"
+           : keys == KeyQuantizer::turbo ? "TurboQuantizer"
+                                         : "TrellisQuantizer";
+}
+
 struct Row {
     CacheChoice cache;
     Predictions predictions;
@@ -85,8 +91,8 @@ struct Row {
 
 std::string describe(const CacheChoice& cache) {
     if (cache.keys == KeyQuantizer::none) return "exact, float32";
-    return std::string(cache.keys == KeyQuantizer::mse ? "MseQuantizer" : "TurboQuantizer") + " keys, " +
-           cache.bits() + " bits, window " + std::to_string(cache.window);
+    return std::string(quantizer_name(cache.keys)) + " keys, " + cache.bits() + " bits, window " +
+           std::to_string(cache.window);
 }
 
 void print_header() {
@@ -105,8 +111,7 @@ void print_row(const Row& row, const Row& exact, const ModelShape& shape, const 
     if (cache.keys == KeyQuantizer::none)
         std::printf("  %-14s %5s %6s %5s %8s", "exact", "f32", "", "", "");
     else
-        std::printf("  %-14s %5s %6td %5td %8s",
-                    cache.keys == KeyQuantizer::mse ? "MseQuantizer" : "TurboQuantizer", cache.bits().c_str(),
+        std::printf("  %-14s %5s %6td %5td %8s", quantizer_name(cache.keys), cache.bits().c_str(),
                     cache.window, cache.sinks, kCentred[static_cast<int>(cache.centring)]);
     std::printf(" %11.3f %9.4f", static_cast<double>(row.predictions.cache_bytes) / values, bits);
     if (cache.keys == KeyQuantizer::none)

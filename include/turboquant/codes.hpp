@@ -9,6 +9,7 @@
 //   4 (or 2)                    scale of the centroids, float (or a 16-bit float)
 //   4                           scale of the sketch, float (sketches only)
 //
+// The indices of a TrellisQuantizer are a stream of bits, most significant first (simd/trellis_table.hpp).
 // That of a SplitQuantizer is the outliers' record, then the rest's.
 //
 // Unused bits are zero. Codes carry the identity of the quantizer that made them (CodecId); every call compares it.
@@ -30,7 +31,7 @@
 
 TURBOQUANT_NAMESPACE_BEGIN
 
-enum class QuantizerKind : int { none = 0, mse, residual_sign, turbo, split };
+enum class QuantizerKind : int { none = 0, mse, residual_sign, turbo, split, trellis };
 enum class SketchKind : int { orthogonal, gaussian };
 
 // Everything that decoding depends on. Two quantizers of equal id read each other's codes.
@@ -68,14 +69,15 @@ struct CodecId {
             return "SplitQuantizer of dimension " + std::to_string(dim) + ", " + std::to_string(bits) +
                    (bits == 1 ? " bit" : " bits") + " for outliers, parts and channels " +
                    std::to_string(parts) + ", seed " + std::to_string(seed);
-        std::string text = kind == QuantizerKind::mse     ? "MseQuantizer"
-                           : kind == QuantizerKind::turbo ? "TurboQuantizer"
-                                                          : "ResidualSignQuantizer";
+        std::string text = kind == QuantizerKind::mse       ? "MseQuantizer"
+                           : kind == QuantizerKind::trellis ? "TrellisQuantizer"
+                           : kind == QuantizerKind::turbo   ? "TurboQuantizer"
+                                                            : "ResidualSignQuantizer";
         text += " of dimension " + std::to_string(dim) + ", " + std::to_string(bits) +
                 (bits == 1 ? " bit" : " bits");
         if (kind != QuantizerKind::residual_sign)
             text += rotation == RotationKind::haar ? ", haar rotation" : ", hadamard rotation";
-        if (kind != QuantizerKind::mse)
+        if (kind != QuantizerKind::mse && kind != QuantizerKind::trellis)
             text += sketch == SketchKind::gaussian ? ", gaussian sketch" : ", orthogonal sketch";
         if (scale != simd::ScaleType::float32)
             text += scale == simd::ScaleType::float16 ? ", float16 scales" : ", bfloat16 scales";

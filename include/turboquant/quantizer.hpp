@@ -232,7 +232,7 @@ public:
     // Records of all columns, side by side, until one cannot be stored. Under a FloatingPointGuard; scratch:
     // simd::work_floats(3, dim()).
     simd::EncodeResult encode_records(const simd::InputColumns& in, std::uint8_t* out, float* scratch) const {
-        const auto kernel = TURBOQUANT_KERNEL(template encode<IndexBits, HasSketch, kKernelDim>);
+        simd::EncodeKernel* const kernel = encode_kernel();
         return kernel(plan_, in, out, scratch);
     }
 
@@ -242,7 +242,7 @@ public:
     simd::EncodeResult try_encode(const Eigen::MatrixBase<X>& x, Codes& out) const {
         const detail::Columns<X> columns(x.derived());
         check_input("encode", x.rows(), out.view());
-        const auto kernel = TURBOQUANT_KERNEL(template encode<IndexBits, HasSketch, kKernelDim>);
+        simd::EncodeKernel* const kernel = encode_kernel();
         const simd::InputColumns in = columns.input();
         out.clear();
         std::uint8_t* const records = out.room(bytes_per_vector(), in.count);
@@ -290,10 +290,31 @@ private:
             detail::throw_wrong_output(where(call), rows, cols, out.rows(), out.cols());
     }
 
+    simd::EncodeKernel* encode_kernel() const {
+        if constexpr (kTrellis) {
+            return TURBOQUANT_KERNEL(template encode_trellis<kTrellisBits>);
+        } else {
+            return plan_.encoder != nullptr
+                       ? plan_.encoder()
+                       : TURBOQUANT_KERNEL(template encode<IndexBits, HasSketch, kKernelDim>);
+        }
+    }
+
+    static auto decode_kernel() {
+        if constexpr (kTrellis)
+            return TURBOQUANT_KERNEL(template decode_trellis<kTrellisBits, kKernelDim>);
+        else
+            return TURBOQUANT_KERNEL(template decode<IndexBits, HasSketch, kKernelDim>);
+    }
+
     static simd::RecordRange records(const CodesView& codes, const Positions* positions) noexcept {
         return {codes.data(), codes.bytes_per_vector(), positions ? positions->data() : nullptr,
                 positions ? positions->size() : codes.size(), codes.data() + codes.bytes()};
     }
+
+    // Whether indices are trellis codes.
+    static constexpr bool kTrellis = simd::kIsTrellis<IndexBits>;
+    static constexpr int kTrellisBits = IndexBits - simd::kTrellis;
 
     // The dimension that kernels are compiled for: a dense rotation has but one path.
     static constexpr int kKernelDim = Derived::kStructured ? Dim : Dynamic;
@@ -313,7 +334,7 @@ private:
     }
 
     void encode_columns(const simd::InputColumns& in, Codes& codes, bool keep, int threads) const {
-        const auto kernel = TURBOQUANT_KERNEL(template encode<IndexBits, HasSketch, kKernelDim>);
+        simd::EncodeKernel* const kernel = encode_kernel();
         const auto find_extreme = TURBOQUANT_KERNEL(find_extreme_column);
         const char* call = keep ? "append" : "encode";
         const Index before = keep ? codes.size() : 0, after = before + in.count;
@@ -351,7 +372,7 @@ private:
 
     void decode_into(const CodesView& codes, float* out, std::ptrdiff_t stride, int threads) const {
         check_codes("decode", codes);
-        const auto kernel = TURBOQUANT_KERNEL(template decode<IndexBits, HasSketch, kKernelDim>);
+        const auto kernel = decode_kernel();
         in_parts("decode", codes.size(), threads, simd::work_floats(3, dim()),
                  [&](int, Index first, Index count, float* scratch) {
                      kernel(plan_, records(codes, nullptr).part(first, count), out + first * stride, stride,
@@ -400,13 +421,13 @@ private:
 
     // Whether products are taken with an int8 query: sums of indices of up to 4 bits, and of signs.
     template <Score Kind>
-    static constexpr bool kInt8 = Kind == kInnerProducts&& IndexBits <= 4;
+    static constexpr bool kInt8 = Kind == kInnerProducts && (IndexBits <= 4 || kTrellis);
 
     // Whether with one of 15 bits, on targets that have the lookups.
     template <Score Kind>
     static bool wide() {
 #if TURBOQUANT_X86
-        return Kind == kInnerProducts && IndexBits > 4 && !HasSketch &&
+        return Kind == kInnerProducts && IndexBits > 4 && !kTrellis && !HasSketch &&
                active_target() == Target::avx512_vnni;
 #else
         return false;
@@ -416,10 +437,12 @@ private:
     template <Score Kind>
     static auto score_kernel() {
 #if TURBOQUANT_X86
-        if constexpr (Kind == kInnerProducts && IndexBits > 4 && !HasSketch)
+        if constexpr (Kind == kInnerProducts && IndexBits > 4 && !kTrellis && !HasSketch)
             if (wide<Kind>()) return &simd::avx512_vnni::template wide_record_products<IndexBits>;
 #endif
-        if constexpr (kInt8<Kind>)
+        if constexpr (kInt8<Kind> && kTrellis)
+            return TURBOQUANT_INT8_KERNEL(template trellis_products<kTrellisBits>);
+        else if constexpr (kInt8<Kind>)
             return TURBOQUANT_INT8_KERNEL(template record_products<IndexBits, HasSketch>);
         else if constexpr (Kind == kInnerProducts)
             return TURBOQUANT_KERNEL(template inner_products<IndexBits, HasSketch>);

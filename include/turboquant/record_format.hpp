@@ -5,7 +5,7 @@
 //     0   8  89 54 51 43 0D 0A 1A 0A                           48   8  seed
 //     8   4  format version, 1                                 56   8  n, the number of vectors
 //    12   4  bytes of the header, 128                          64   8  bytes per vector
-//    16   4  quantizer: 1 Mse, 2 ResidualSign, 3 Turbo, 4 Split  72   8  CodecId::fingerprint()
+//    16   4  quantizer: 1 Mse, 2 ResidualSign, 3 Turbo, 4 Split, 5 Trellis  72   8  CodecId::fingerprint()
 //    20   4  dimension                                         80   8  bytes of the whole record
 //    24   4  bits                                              88   8  Split: bytes of the preamble, else 0
 //    28   4  scale rule: 0 norm, 1 unbiased, 2 least squares   96   8  Split: CodecId::parts, else 0
@@ -47,11 +47,12 @@ namespace detail {
 
 static_assert(int(QuantizerKind::mse) == 1 && int(QuantizerKind::residual_sign) == 2 &&
                   int(QuantizerKind::turbo) == 3 && int(QuantizerKind::split) == 4 &&
-                  int(ScaleRule::norm) == 0 && int(ScaleRule::unbiased) == 1 &&
-                  int(ScaleRule::least_squares) == 2 && int(simd::ScaleType::float32) == 0 &&
-                  int(simd::ScaleType::float16) == 1 && int(simd::ScaleType::bfloat16) == 2 &&
-                  int(RotationKind::hadamard) == 0 && int(RotationKind::haar) == 1 &&
-                  int(SketchKind::orthogonal) == 0 && int(SketchKind::gaussian) == 1,
+                  int(QuantizerKind::trellis) == 5 && int(ScaleRule::norm) == 0 &&
+                  int(ScaleRule::unbiased) == 1 && int(ScaleRule::least_squares) == 2 &&
+                  int(simd::ScaleType::float32) == 0 && int(simd::ScaleType::float16) == 1 &&
+                  int(simd::ScaleType::bfloat16) == 2 && int(RotationKind::hadamard) == 0 &&
+                  int(RotationKind::haar) == 1 && int(SketchKind::orthogonal) == 0 &&
+                  int(SketchKind::gaussian) == 1,
               "turboquant: these numbers are part of the file format");
 
 inline constexpr std::uint8_t kMagic[8] = {0x89, 'T', 'Q', 'C', '\r', '\n', 0x1A, '\n'};
@@ -153,7 +154,7 @@ inline void check_field(const FileField& field, const std::uint8_t* from, const 
 
 // The ranges of a description's fields, whatever the quantizer.
 inline void check_description(const std::uint8_t* from, const std::string& where) {
-    constexpr FileField fields[] = {{"quantizer kind", 0, 1, 4}, {"dimension", 4, 1, kLargestDim},
+    constexpr FileField fields[] = {{"quantizer kind", 0, 1, 5}, {"dimension", 4, 1, kLargestDim},
                                     {"number of bits", 8, 1, 8}, {"scale rule", 12, 0, 2},
                                     {"scale type", 16, 0, 2},    {"rotation kind", 20, 0, 1},
                                     {"sketch kind", 24, 0, 1}};
@@ -180,9 +181,10 @@ inline std::size_t record_bytes(const CodecId& id) noexcept {
     const simd::RotationPlan some_sketch;
     simd::CodecPlan plan;
     plan.dim = id.dim;
-    plan.bits = id.kind == QuantizerKind::mse ? id.bits : id.kind == QuantizerKind::turbo ? id.bits - 1 : 0;
+    const bool plain = id.kind == QuantizerKind::mse || id.kind == QuantizerKind::trellis;
+    plan.bits = plain ? id.bits : id.kind == QuantizerKind::turbo ? id.bits - 1 : 0;
     plan.scale_type = id.scale;
-    plan.sketch = id.kind == QuantizerKind::mse ? nullptr : &some_sketch;
+    plan.sketch = plain ? nullptr : &some_sketch;
     return plan.record_bytes();
 }
 
@@ -238,7 +240,8 @@ inline RecordHeader read_header(const std::uint8_t* bytes, std::size_t size, con
     header.id = described_id(bytes + kDescriptionAt);
     header.scale_rule = described_rule(bytes + kDescriptionAt);
     header.id.seed = get(bytes + 48, 8);
-    if (header.id.kind != QuantizerKind::mse && header.scale_rule != 0)
+    if (header.id.kind != QuantizerKind::mse && header.id.kind != QuantizerKind::trellis &&
+        header.scale_rule != 0)
         throw_unexpected(where, "scale rule of a quantizer that has none", 0,
                          static_cast<std::uint64_t>(header.scale_rule));
     if (header.id.kind == QuantizerKind::split) header.id.parts = get(bytes + 96, 8);

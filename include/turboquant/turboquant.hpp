@@ -20,5 +20,6 @@
 #include "turboquant/simd/target.hpp"
 #include "turboquant/split_quantizer.hpp"
 #include "turboquant/split_quantizer_file.hpp"
+#include "turboquant/trellis_quantizer.hpp"
 #include "turboquant/turbo_quantizer.hpp"
 #include "turboquant/version.hpp"

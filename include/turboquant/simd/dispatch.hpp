@@ -17,6 +17,7 @@
 #include "turboquant/simd/plan.hpp"
 #include "turboquant/simd/scan_layout.hpp"
 #include "turboquant/simd/target.hpp"
+#include "turboquant/simd/trellis_table.hpp"
 #include "turboquant/simd/value_layout.hpp"
 
 #if TURBOQUANT_X86
@@ -51,9 +52,11 @@ namespace simd {
 #define TURBOQUANT_UNROLL
 namespace scalar {
 #include "turboquant/simd/scalar/vector.inl"
+#include "turboquant/simd/scalar/trellis.inl"
 #include "turboquant/simd/scalar/int8.inl"
 #include "turboquant/simd/scalar/attention.inl"
 #include "turboquant/simd/kernels/all.inl"
+#include "turboquant/simd/kernels/trellis_lookup.inl"
 #include "turboquant/simd/kernels/int8.inl"
 }  // namespace scalar
 #pragma pop_macro("TURBOQUANT_UNROLL")
@@ -62,9 +65,11 @@ namespace scalar {
 TURBOQUANT_REGION_BEGIN("avx2,fma,f16c,bmi,bmi2")
 namespace avx2 {
 #include "turboquant/simd/avx2/vector.inl"
+#include "turboquant/simd/avx2/trellis.inl"
 #include "turboquant/simd/avx2/int8.inl"
 #include "turboquant/simd/avx2/attention.inl"
 #include "turboquant/simd/kernels/all.inl"
+#include "turboquant/simd/kernels/trellis_lookup.inl"
 #include "turboquant/simd/kernels/int8.inl"
 }  // namespace avx2
 TURBOQUANT_REGION_END
@@ -77,10 +82,12 @@ TURBOQUANT_REGION_END
 TURBOQUANT_REGION_BEGIN("avx2,fma,f16c,bmi,bmi2,avx512f,avx512bw,avx512dq,avx512vl")
 namespace avx512 {
 #include "turboquant/simd/avx512/vector.inl"
+#include "turboquant/simd/avx512/trellis.inl"
 #include "turboquant/simd/avx512/int8.inl"
 #include "turboquant/simd/avx512/attention.inl"
 #include "turboquant/simd/kernels/all.inl"
 #include "turboquant/simd/kernels/rotation_shifted.inl"
+#include "turboquant/simd/kernels/trellis_lookup.inl"
 #include "turboquant/simd/kernels/int8.inl"
 }  // namespace avx512
 TURBOQUANT_REGION_END
@@ -92,6 +99,7 @@ namespace avx512_vnni {
 #include "turboquant/simd/avx512_vnni/int8.inl"
 #include "turboquant/simd/kernels/scales.inl"
 #include "turboquant/simd/avx512_vnni/attention.inl"
+#include "turboquant/simd/avx512_vnni/trellis_lookup.inl"
 #include "turboquant/simd/kernels/int8.inl"
 #include "turboquant/simd/kernels/rows_wide.inl"
 #include "turboquant/simd/kernels/attention_wide.inl"
@@ -105,9 +113,11 @@ TURBOQUANT_REGION_END
 #if TURBOQUANT_ARM64
 namespace neon {
 #include "turboquant/simd/neon/vector.inl"
+#include "turboquant/simd/neon/trellis.inl"
 #include "turboquant/simd/neon/int8.inl"
 #include "turboquant/simd/neon/attention.inl"
 #include "turboquant/simd/kernels/all.inl"
+#include "turboquant/simd/kernels/trellis_lookup.inl"
 #include "turboquant/simd/kernels/int8.inl"
 }  // namespace neon
 namespace neon_dotprod {
@@ -116,6 +126,7 @@ namespace neon_dotprod {
 #include "turboquant/simd/neon/int8.inl"
 #include "turboquant/simd/kernels/scales.inl"
 #include "turboquant/simd/neon/attention.inl"
+#include "turboquant/simd/kernels/trellis_lookup.inl"
 #include "turboquant/simd/kernels/int8.inl"
 #undef TURBOQUANT_INT8_DOTPROD
 }  // namespace neon_dotprod

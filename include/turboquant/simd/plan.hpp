@@ -7,6 +7,7 @@
 
 #include "turboquant/config.hpp"
 #include "turboquant/simd/codebook_table.hpp"
+#include "turboquant/simd/trellis_table.hpp"
 
 TURBOQUANT_NAMESPACE_BEGIN
 namespace simd {
@@ -94,6 +95,11 @@ struct RotationPlan {
     const std::int32_t* identity() const noexcept { return order + registers * std::ptrdiff_t{kRounds}; }
 };
 
+struct CodecPlan;
+struct InputColumns;
+struct EncodeResult;
+using EncodeKernel = EncodeResult(const CodecPlan&, const InputColumns&, std::uint8_t*, float*) noexcept;
+
 // A quantizer: a rotation with a codebook (`bits` > 0), a sign sketch (`sketch` != nullptr), or both. The record of one
 // vector is: ⌈bits·d/8⌉ bytes of indices, ⌈d/8⌉ bytes of signs when there is a sketch, the codebook's scale when
 // bits > 0, the sketch's scale (always float) when there is a sketch.
@@ -105,9 +111,11 @@ struct CodecPlan {
     int bits = 0;
     const RotationPlan* rotation = nullptr;
     const CodebookTable* codebook = nullptr;
-    int scale_rule = 0;  // ScaleRule
+    const TrellisTable* trellis = nullptr;  // instead
+    int scale_rule = 0;                     // ScaleRule
     ScaleType scale_type = ScaleType::float32;
     const RotationPlan* sketch = nullptr;
+    EncodeKernel* (*encoder)() = nullptr;  // that of the target in use, where it is not the plain one
     bool gaussian = false;  // the sketch is i.i.d. N(0, 1): ‖r‖ is stored, the decoder multiplies by √(π/2)/d
 
     // Fills in what follows from the rest.
@@ -116,6 +124,7 @@ struct CodecPlan {
         if (rotation != nullptr) growth = rotation->growth;
         if (codebook != nullptr)
             steps = std::sqrt(static_cast<double>(dim)) * static_cast<double>(codebook->units);
+        if (trellis != nullptr) steps = 1.0 / static_cast<double>(trellis->unit);
     }
 
     std::size_t index_bytes() const noexcept {

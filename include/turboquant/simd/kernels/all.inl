@@ -5,8 +5,11 @@
 #include "turboquant/simd/kernels/input.inl"
 #include "turboquant/simd/kernels/encode.inl"
 #include "turboquant/simd/kernels/encode_batch.inl"
+#include "turboquant/simd/kernels/refine.inl"
 #include "turboquant/simd/kernels/scales.inl"
+#include "turboquant/simd/kernels/trellis.inl"
 #include "turboquant/simd/kernels/decode.inl"
+#include "turboquant/simd/kernels/trellis_decode.inl"
 #include "turboquant/simd/kernels/centre.inl"
 #include "turboquant/simd/kernels/attention.inl"
 // clang-format on

@@ -4,22 +4,26 @@
 template <int Bits>
 TURBOQUANT_NOINLINE void load_centroids(const CodecPlan& plan, const std::uint8_t* record,
                                         const std::uint8_t* end, float* c) noexcept {
-    const Unpack<Bits> unpack;
-    const Centroids<Bits> centroids(plan.codebook->centroids);
-    const int dim = plan.dim;
-    for (int i = 0; i < dim; i += 16) {
-        std::uint8_t rest[16] = {};
-        const std::uint8_t* group = record + static_cast<std::ptrdiff_t>(i) / 8 * Bits;
-        if (end - group < 16) {  // unpack reads 16 bytes: never past the end of all records
-            std::memcpy(rest, group, static_cast<std::size_t>(end - group));
-            group = rest;
+    if constexpr (kIsTrellis<Bits>) {
+        load_trellis<Bits - kTrellis>(plan, record, end, c);
+    } else {
+        const Unpack<Bits> unpack;
+        const Centroids<Bits> centroids(plan.codebook->centroids);
+        const int dim = plan.dim;
+        for (int i = 0; i < dim; i += 16) {
+            std::uint8_t rest[16] = {};
+            const std::uint8_t* group = record + static_cast<std::ptrdiff_t>(i) / 8 * Bits;
+            if (end - group < 16) {  // unpack reads 16 bytes: never past the end of all records
+                std::memcpy(rest, group, static_cast<std::size_t>(end - group));
+                group = rest;
+            }
+            Ints codes[kGroup];
+            unpack(group, codes);
+            TURBOQUANT_UNROLL
+            for (int k = 0; k < kGroup; ++k) store(c + i + k * kLanes, centroids(codes[k]));
         }
-        Ints codes[kGroup];
-        unpack(group, codes);
-        TURBOQUANT_UNROLL
-        for (int k = 0; k < kGroup; ++k) store(c + i + k * kLanes, centroids(codes[k]));
+        clear_tail(c, dim);
     }
-    clear_tail(c, dim);
 }
 
 inline constexpr std::uint32_t kLaneBits = (1u << kLanes) - 1u;

@@ -1,0 +1,77 @@
+// Inner products of records of trellis codes with int8 queries, as rows.inl has them for other indices.
+
+// totals[r·Queries + q] as of multiply_records(). What lies after a record meets zeros of the query.
+template <int Bits, int Queries>
+TURBOQUANT_INLINE void multiply_trellis(const TrellisLookup<Bits>& lookup, int dim,
+                                        const std::uint8_t* const (&records)[kSumGroup / Queries],
+                                        const std::uint8_t* const (&queries)[Queries],
+                                        const Sums (&starts)[Queries], const std::uint8_t* end,
+                                        std::int32_t* totals) noexcept {
+    constexpr int kRecords = kSumGroup / Queries, kBytes = 8 * Bits;
+    Sums sums[kSumGroup];
+    TURBOQUANT_UNROLL
+    for (int i = 0; i < kSumGroup; ++i) sums[i] = starts[i % Queries];
+    std::uint8_t before[kRecords];
+    TURBOQUANT_UNROLL
+    for (int r = 0; r < kRecords; ++r) before[r] = byte_before(records[r], Bits, dim);
+    std::ptrdiff_t at = 0;
+    for (int i = 0; i < dim; i += 64, at += kBytes) {
+        Row query[Queries];
+        TURBOQUANT_UNROLL
+        for (int q = 0; q < Queries; ++q) query[q] = load_row(queries[q] + i);
+        TURBOQUANT_UNROLL
+        for (int r = 0; r < kRecords; ++r) {
+            const std::uint8_t* packed = records[r] + at;
+            std::uint8_t rest[kBytes];
+            if (i + 64 > dim && end - packed < kBytes) {
+                std::memset(rest, 0, sizeof rest);
+                std::memcpy(rest, packed, static_cast<std::size_t>(end - packed));
+                packed = rest;
+            }
+            const Row centroids = lookup(packed, before[r]);
+            before[r] = packed[kBytes - 1];
+            TURBOQUANT_UNROLL
+            for (int q = 0; q < Queries; ++q)
+                sums[r * Queries + q] = dot(sums[r * Queries + q], centroids, query[q]);
+        }
+    }
+    store_totals(sums, totals);
+}
+
+template <int Bits, int Queries>
+TURBOQUANT_NOINLINE void score_trellis(const CodecPlan& plan, const RecordRange& records,
+                                       const float* queries, std::ptrdiff_t stride, float* out,
+                                       std::ptrdiff_t out_stride) noexcept {
+    constexpr int kRecords = kSumGroup / Queries;
+    const TrellisLookup<Bits> lookup(plan.trellis->int8_centroids);
+    const RoundedQueries<Queries> rotated(queries, stride, plan.trellis->unit);
+    alignas(64) std::int32_t totals[RoundedQueries<Queries>::kFloats] = {};
+    for (std::ptrdiff_t first = 0; first < records.count; first += kRecords) {
+        const int some =
+            records.count - first < kRecords ? static_cast<int>(records.count - first) : kRecords;
+        const std::uint8_t* at[kRecords];
+        for (int r = 0; r < kRecords; ++r) at[r] = records[first + (r < some ? r : 0)];
+        multiply_trellis<Bits, Queries>(lookup, plan.dim, at, rotated.rows, rotated.starts, records.end,
+                                        totals);
+        for (int r = 0; r < some; ++r) {
+            const float scale = load_scale(at[r] + plan.scale_offset(), plan.scale_type);
+            for (int q = 0; q < Queries; ++q)
+                out[first + r + q * out_stride] =
+                    turboquant::detail::rounded(static_cast<float>(totals[r * Queries + q]) *
+                                                rotated.steps[r * Queries + q]) *
+                    scale;
+        }
+    }
+}
+
+// Estimates of ⟨x_i, q_j⟩: of rows that round_rows() has made.
+template <int Bits>
+void trellis_products(const CodecPlan& plan, const RecordRange& records, const float* queries,
+                      std::ptrdiff_t stride, std::ptrdiff_t count, float* out, std::ptrdiff_t out_stride,
+                      float*) noexcept {
+    std::ptrdiff_t q = 0;
+    for (; q + 4 <= count; q += 4)
+        score_trellis<Bits, 4>(plan, records, queries + q * stride, stride, out + q * out_stride, out_stride);
+    for (; q < count; ++q)
+        score_trellis<Bits, 1>(plan, records, queries + q * stride, stride, out + q * out_stride, out_stride);
+}
