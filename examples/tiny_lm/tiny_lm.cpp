@@ -96,7 +96,7 @@ std::string describe(const CacheChoice& cache) {
 }
 
 void print_header() {
-    std::printf("  %-14s %5s %6s %5s %8s %11s %9s %9s %6s %9s\n", "keys", "K/V", "window", "sinks",
+    std::printf("  %-16s %3s %6s %5s %8s %11s %9s %9s %6s %9s\n", "keys", "K/V", "window", "sinks",
                 "centring", "bytes/value", "bits/byte", "change", "", "needles");
 }
 
@@ -109,9 +109,9 @@ void print_row(const Row& row, const Row& exact, const ModelShape& shape, const 
     const double bits = bits_per_byte(row.predictions, task);
     if (row.first_of_group) std::printf("\n");
     if (cache.keys == KeyQuantizer::none)
-        std::printf("  %-14s %5s %6s %5s %8s", "exact", "f32", "", "", "");
+        std::printf("  %-16s %3s %6s %5s %8s", "exact", "f32", "", "", "");
     else
-        std::printf("  %-14s %5s %6td %5td %8s", quantizer_name(cache.keys), cache.bits().c_str(),
+        std::printf("  %-16s %3s %6td %5td %8s", quantizer_name(cache.keys), cache.bits().c_str(),
                     cache.window, cache.sinks, kCentred[static_cast<int>(cache.centring)]);
     std::printf(" %11.3f %9.4f", static_cast<double>(row.predictions.cache_bytes) / values, bits);
     if (cache.keys == KeyQuantizer::none)
