@@ -131,7 +131,7 @@ TEST(Damage, ImpossibleFieldsAreRefusedEvenWithAGoodChecksum) {
     } cases[] = {
         {8, 4, 2, "format version 2, but this library reads version 1: the file is from a newer one"},
         {12, 4, 256, "bytes of the header: expected 128, but the header says 256"},
-        {16, 4, 9, "quantizer kind: expected 1 to 4, but the header says 9"},
+        {16, 4, 9, "quantizer kind: expected 1 to 5, but the header says 9"},
         {20, 4, 0xFFFFFFFFu, "dimension: expected 1 to 16777216, but the header says 4294967295"},
         {24, 4, 0, "number of bits: expected 1 to 8, but the header says 0"},
         {28, 4, 3, "scale rule: expected 0 to 2"},
