@@ -102,6 +102,23 @@ Digests turbo(int dim) {
     return digests;
 }
 
+template <int Bits>
+Digests refined(int dim) {
+    Digests digests;
+    for (tq::ScaleRule rule : {tq::ScaleRule::unbiased, tq::ScaleRule::least_squares})
+        add_quantizer(tq::MseQuantizer<Dynamic, Bits>(dim, kSeed, rule, tq::Refinement::scale_search),
+                      digests);
+    return digests;
+}
+
+template <int Dim, int Bits>
+Digests trellis(int dim) {
+    Digests digests;
+    for (tq::ScaleRule rule : {tq::ScaleRule::norm, tq::ScaleRule::unbiased, tq::ScaleRule::least_squares})
+        add_quantizer(tq::TrellisQuantizer<Dim, Bits>(dim, kSeed, rule), digests);
+    return digests;
+}
+
 Digests residual_sign(int dim) {
     Digests digests;
     add_quantizer(tq::ResidualSignQuantizer<Dynamic>(dim, kSeed), digests);
@@ -132,8 +149,14 @@ constexpr Case kCases[] = {
     {"turbo<7>", &turbo<Dynamic, 7>},
     {"turbo<8>", &turbo<Dynamic, 8>},
     {"residual_sign", &residual_sign},
+    {"refined<2>", &refined<2>},
+    {"refined<4>", &refined<4>},
+    {"trellis<1>", &trellis<Dynamic, 1>},
+    {"trellis<2>", &trellis<Dynamic, 2>},
+    {"trellis<3>", &trellis<Dynamic, 3>},
+    {"trellis<4>", &trellis<Dynamic, 4>},
 };
-constexpr int kCaseCount = 19;
+constexpr int kCaseCount = 25;
 
 // Of each case: digests of the codes for every dimension, then of the decoded vectors.
 // clang-format off
@@ -214,6 +237,30 @@ constexpr std::uint32_t kGolden[kCaseCount][2][kDimCount] = {
       0xb7ea3c96u, 0x08f6d1adu, 0x2fd26b24u, 0x12d34aa8u, 0x68a5fa02u},
      {0xc8260cbeu, 0xa8e0d948u, 0x9283793eu, 0x5c29b9cdu, 0x80a1f549u, 0xe53f7c4cu,
       0x2c67786fu, 0x4525f6d5u, 0xb6b66a1au, 0x4edbe438u, 0xc3ede616u}},  // residual_sign
+    {{0x69b6f1f2u, 0x54daa020u, 0x7b55f992u, 0xee15498fu, 0xfbda9f28u, 0xca62efc5u,
+      0x03c93216u, 0x6c7365abu, 0xb076c2deu, 0x20435409u, 0x848ad5cdu},
+     {0x891cfc99u, 0x52ecdb45u, 0x363826bbu, 0x0410da0eu, 0xd854c254u, 0x7654c9bcu,
+      0x2b6a1c1cu, 0xded54c65u, 0x3dc5b9adu, 0x93f09de6u, 0xded70aa0u}},  // refined<2>
+    {{0xdc34963eu, 0xd7dc3defu, 0xc326d308u, 0x40060500u, 0x0b5c35f6u, 0xcf9c0e26u,
+      0xe8ffd490u, 0x8e1ac34eu, 0x2c001267u, 0x30eae86eu, 0x8093573fu},
+     {0x48dc53e9u, 0x638d1588u, 0x300c7e3au, 0xee6dd627u, 0x8464860au, 0x8312e27du,
+      0xa5219ebdu, 0xc48ecc20u, 0x13fc9607u, 0xe2f6d7feu, 0x6bfcff26u}},  // refined<4>
+    {{0xd56ac466u, 0x040377f6u, 0xcc5b75c9u, 0xa2600325u, 0xe985db69u, 0xb1425db1u,
+      0x8ae56afeu, 0x50e249f4u, 0xab475e0du, 0x74c51b06u, 0xe35b43f1u},
+     {0xdb583d83u, 0x3f6e20feu, 0x0dab6762u, 0xe13d62e1u, 0x580300f5u, 0x7112f4a1u,
+      0x99d48d84u, 0x76cd82f9u, 0xb267afe9u, 0xbe8c59aeu, 0x5de46766u}},  // trellis<1>
+    {{0x80b8c2b8u, 0xe2f427f7u, 0x732303f9u, 0x9e79cde7u, 0xf2796898u, 0xd5bed0ccu,
+      0xf8be72fcu, 0xf868c24bu, 0x736b0589u, 0xeae0cd4eu, 0xe92f3312u},
+     {0xbf51722bu, 0x94f16520u, 0x8d42af65u, 0x245f6fa4u, 0x5f5b01ddu, 0xe8fe66cdu,
+      0xdb65514cu, 0x7e960f63u, 0xaa94c45au, 0x02da6edeu, 0x422337d6u}},  // trellis<2>
+    {{0xd34326b8u, 0x80689d8eu, 0xd12593bfu, 0x726a29c7u, 0x74603c27u, 0xe960f8bcu,
+      0x1365bb4eu, 0x4070ccb2u, 0x9d6dabe8u, 0xc9d0b308u, 0x23710667u},
+     {0x4c778a31u, 0xc4508905u, 0xec0b3fcau, 0xe3ad42f0u, 0xa69bba5eu, 0x6b32860du,
+      0xd25e5020u, 0x41ebffecu, 0x4132ed9eu, 0x000906aeu, 0x9160b6c0u}},  // trellis<3>
+    {{0x3f123c33u, 0x04b9ea97u, 0x973697c4u, 0xfa4f9166u, 0x8e65cc81u, 0xace22ebcu,
+      0x50f18984u, 0xa500fb6cu, 0x8f098366u, 0x8b960c73u, 0xf7e6caf2u},
+     {0x6ccdc4d2u, 0x429d5dbbu, 0xc3b77affu, 0x729d8e95u, 0x2f1e7229u, 0x90d48af2u,
+      0x317256ccu, 0x2d17d968u, 0x080adea6u, 0x21e8ed17u, 0xbae64075u}},  // trellis<4>
 };
 // clang-format on
 
@@ -273,9 +320,9 @@ TEST_F(GoldenCodes, Print) {
 TEST_F(GoldenCodes, OfFixedDimensionsAreThoseOfDynamicOnes) {
     for (tq::Target target : tq::supported_targets()) {
         tq::set_target(target);
-        const Digests found[] = {mse<128, 4>(128), turbo<128, 4>(128)};
-        const Digests expected[] = {mse<Dynamic, 4>(128), turbo<Dynamic, 4>(128)};
-        for (int i = 0; i < 2; ++i) {
+        const Digests found[] = {mse<128, 4>(128), turbo<128, 4>(128), trellis<128, 2>(128)};
+        const Digests expected[] = {mse<Dynamic, 4>(128), turbo<Dynamic, 4>(128), trellis<Dynamic, 2>(128)};
+        for (int i = 0; i < 3; ++i) {
             EXPECT_EQ(found[i].codes.value(), expected[i].codes.value()) << tq::target_name(target);
             EXPECT_EQ(found[i].decoded.value(), expected[i].decoded.value()) << tq::target_name(target);
         }

@@ -187,6 +187,10 @@ std::vector<Case> cases() {
         codes("codes_residual_sign_gaussian",
               tq::ResidualSignQuantizer<Dynamic, tq::SketchKind::gaussian>(12, 7)),
         codes("codes_split", Split(20, 7, channels)),
+        codes("codes_trellis1", tq::TrellisQuantizer<Dynamic, 1>(33, 7)),
+        codes("codes_trellis2", tq::TrellisQuantizer<Dynamic, 2>(33, 7, tq::ScaleRule::unbiased)),
+        codes("codes_trellis3", tq::TrellisQuantizer<Dynamic, 3>(33, 7, tq::ScaleRule::least_squares)),
+        codes("codes_trellis4", tq::TrellisQuantizer<Dynamic, 4>(100, 7)),
 
         index<tq::FlatIndex<Dynamic, 4>>(
             "index_4bits_given_mean",
@@ -230,6 +234,15 @@ std::vector<Case> cases() {
                 return filled(tq::BasicFlatIndex<Split>(Split(20, 7, channels, tq::ScaleRule::unbiased),
                                                         options(tq::Metric::inner_product, false)),
                               40, true);
+            },
+            false),
+
+        index<tq::BasicFlatIndex<tq::TrellisQuantizer<Dynamic, 2>>>(
+            "index_trellis2",
+            [] {
+                return filled(tq::BasicFlatIndex<tq::TrellisQuantizer<Dynamic, 2>>(
+                                  32, options(tq::Metric::inner_product, true, 32)),
+                              40, false);
             },
             false),
 

@@ -88,6 +88,8 @@ using Mse = tq::MseQuantizer<Dynamic, Bits>;
 template <int Bits>
 using Turbo = tq::TurboQuantizer<Dynamic, Bits>;
 template <int Bits>
+using Trellis = tq::TrellisQuantizer<Dynamic, Bits>;
+template <int Bits>
 using GaussianTurbo = tq::TurboQuantizer<Dynamic, Bits, tq::SketchKind::gaussian>;
 
 // --- Errors ----------------------------------------------------------------------------------------------------------
@@ -342,6 +344,11 @@ void rate_distortion(const std::string& out, const std::vector<Data>& sets) {
             constexpr int kBits = decltype(bits)::value;
             row("TurboQuantizer", kBits, kBits + (kBits > 1 ? 64 : 32) / dim,
                 errors_of(data, plain<Turbo<kBits>>()).distortion);
+        });
+        for_bits<4>([&](auto bits) {
+            constexpr int kBits = decltype(bits)::value;
+            row("TrellisQuantizer; least squares", kBits, kBits + 32 / dim,
+                errors_of(data, with_rule<Trellis<kBits>>(ScaleRule::least_squares)).distortion);
         });
         row("absmax; blocks of 32", 4, 4.5, absmax_distortion(data.base));
     }

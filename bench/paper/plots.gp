@@ -15,6 +15,7 @@ set format y "10^{%L}"
 of(name) = sprintf("< grep '^Gaussian,%s,' rate.csv", name)
 plot [1:6] 4.0**(-x) title "Shannon: no quantizer is below" with lines lw 2 lc rgb "#999999", \
      of("MseQuantizer; least squares") using 4:5 title "MseQuantizer, least squares" with linespoints pt 7 lc rgb "#1f6fb2", \
+     of("TrellisQuantizer; least squares") using 4:5 title "TrellisQuantizer, least squares" with linespoints pt 13 ps 1.2 lc rgb "#2e8b57", \
      of("TurboQuantizer") using 4:5 title "TurboQuantizer, decoded" with linespoints pt 5 lc rgb "#c8553d", \
      of("absmax; blocks of 32") using 4:5 title "4-bit absmax, blocks of 32" with points pt 9 ps 1.3 lc rgb "#444444"
 

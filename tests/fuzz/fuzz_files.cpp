@@ -30,6 +30,8 @@ using FlatIndex = tq::FlatIndex<Dynamic, 4>;
 using Records = tq::BasicFlatIndex<Turbo>;
 using KvCache = tq::KvCache<32, 4, 2>;
 using Split = tq::SplitQuantizer<Mse, Mse>;
+using Trellis = tq::TrellisQuantizer<Dynamic, 2>;
+using TrellisIndex = tq::BasicFlatIndex<Trellis>;
 using SplitCache = tq::BasicKvCache<Split, Split>;
 
 // Integers, so that every machine makes the same files.
@@ -127,6 +129,8 @@ const std::vector<Kind>& kinds() {
         {cache_file(SplitCache(Split(20, 7, {1, 5, 6}), Split(20, 8, {2}), cache_options()), 80),
          use_cache<SplitCache>},
         {index_file(FlatIndex(20), 1500, true), use_mapped_index},
+        {codes_file(Trellis(20, 1)), use_codes<Trellis>},
+        {index_file(TrellisIndex(20), 1500, false), use_index<TrellisIndex>},
     };
     return all;
 }
