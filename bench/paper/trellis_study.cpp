@@ -206,7 +206,7 @@ void lattice_row(int bits) {
         const double factor = std::sqrt((largest + 1) / 8) * scale;
         double sum = 0;
         for (std::size_t v = 0; v < noise.size(); v += 8) {
-            double y[8], point[8], square = std::numeric_limits<double>::infinity();
+            double y[8], point[8] = {}, square = std::numeric_limits<double>::infinity();
             for (double shrink = 1; square > largest; shrink *= 0.97) {
                 for (std::size_t i = 0; i < 8; ++i)
                     y[i] = static_cast<double>(noise[v + i]) * factor * shrink;
