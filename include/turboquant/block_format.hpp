@@ -159,9 +159,7 @@ public:
 
     void encode_rows(const char* where, const float* rows, std::ptrdiff_t stride, int count,
                      std::uint8_t* records, float* scratch) const {
-        simd::EncodeKernel* const kernel = plan_->encoder != nullptr
-                                               ? plan_->encoder()
-                                               : TURBOQUANT_KERNEL(template encode<Bits, false, Dim>);
+        simd::EncodeKernel* const kernel = encode_kernel<Bits, false, Dim>(*plan_);
         const simd::InputColumns in{rows, simd::InputType::float32, stride, count};
         const simd::EncodeResult result = kernel(*plan_, in, records, scratch);
         if (result.error != simd::EncodeError::none)

@@ -47,13 +47,11 @@ namespace detail {
 inline void describe_codes(const std::uint8_t* bytes, std::size_t size, const std::string& where,
                            FileDescription& file) {
     const RecordHeader header = read_header(bytes, std::min(size, kHeaderBytes), where);
-    check_length(header.total(), size, /*whole=*/false, where);
+    check_record(header, bytes, size, /*whole=*/false, where);
     file.id = header.id;
     file.scale_rule = static_cast<ScaleRule>(header.scale_rule);
     file.size = header.count;
     file.bytes = header.total();
-    const std::uint8_t* const payload = bytes + kHeaderBytes;
-    check_tail(header, block_checksums(payload, header.payload()), payload + header.payload(), where);
 }
 
 inline void describe_index(const std::uint8_t* bytes, std::size_t size, const std::string& where,
@@ -63,13 +61,9 @@ inline void describe_index(const std::uint8_t* bytes, std::size_t size, const st
     FileDescription quantizer;
     describe_codes(bytes + kHeaderBytes, static_cast<std::size_t>(header.records), where, quantizer);
     check_records(header, quantizer.bytes, quantizer.size, where);
-    const std::uint8_t* const payload = bytes + kHeaderBytes + header.records;
-    const auto payload_bytes = static_cast<std::size_t>(header.payload);
-    check_checksums(
-        block_checksums(payload, payload_bytes),
-        {payload + payload_bytes, static_cast<std::size_t>(header.tail()),
-         static_cast<std::size_t>(header.blocks()), kHeaderBytes + header.records + header.payload},
-        header.checksum, header.payload, where);
+    PayloadView payload(bytes + kHeaderBytes + header.records, header, where);
+    (void)payload.take(static_cast<std::size_t>(header.payload));
+    payload.finish(/*all=*/true);
     if (header.fields[0] > 2) throw_unexpected(where, "metric of the index, at most", 2, header.fields[0]);
     file.id = quantizer.id;
     file.scale_rule = quantizer.scale_rule;
@@ -83,10 +77,8 @@ inline void describe_index(const std::uint8_t* bytes, std::size_t size, const st
 inline void describe_cache(const std::uint8_t* bytes, std::size_t size, const std::string& where,
                            FileDescription& file) {
     const RecordHeader header = read_cache_header(bytes, std::min(size, kHeaderBytes), where);
-    check_length(header.total(), size, /*whole=*/true, where);
-    const std::uint8_t* const payload = bytes + kHeaderBytes;
-    check_tail(header, block_checksums(payload, header.payload()), payload + header.payload(), where);
-    const CacheFields fields = read_cache_fields(header, payload, where);
+    check_record(header, bytes, size, /*whole=*/true, where);
+    const CacheFields fields = read_cache_fields(header, bytes + kHeaderBytes, where);
     file.id = fields.key_id;
     file.scale_rule = static_cast<ScaleRule>(fields.key_rule);
     file.value_id = fields.value_id;

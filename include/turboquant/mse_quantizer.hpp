@@ -43,10 +43,6 @@ Quantizer make_quantizer(Index dim, std::uint64_t seed, ScaleRule rule) {
         return Quantizer(dim, seed);
 }
 
-}  // namespace detail
-
-namespace detail {
-
 template <class Scale>
 constexpr simd::ScaleType scale_type_of() noexcept {
     static_assert(std::is_same_v<Scale, float> || std::is_same_v<Scale, Eigen::half> ||
@@ -55,6 +51,29 @@ constexpr simd::ScaleType scale_type_of() noexcept {
     return std::is_same_v<Scale, float>         ? simd::ScaleType::float32
            : std::is_same_v<Scale, Eigen::half> ? simd::ScaleType::float16
                                                 : simd::ScaleType::bfloat16;
+}
+
+// Identity and plan of a quantizer that stores indices of `bits` and one scale; its codebook is still to come.
+template <class ScaleT, int Dim, RotationKind Kind>
+CodecId scalar_id(QuantizerKind kind, int bits, const Rotation<Dim, Kind>& rotation) {
+    CodecId id;
+    id.kind = kind;
+    id.dim = static_cast<std::int32_t>(rotation.dim());
+    id.bits = bits;
+    id.rotation = Kind;
+    id.scale = scale_type_of<ScaleT>();
+    id.seed = rotation.seed();
+    return id;
+}
+template <class ScaleT, int Dim, RotationKind Kind>
+simd::CodecPlan scalar_plan(int bits, const Rotation<Dim, Kind>& rotation, ScaleRule rule) {
+    simd::CodecPlan plan;
+    plan.dim = static_cast<int>(rotation.dim());
+    plan.bits = bits;
+    plan.rotation = &rotation.plan();
+    plan.scale_rule = static_cast<int>(rule);
+    plan.scale_type = scale_type_of<ScaleT>();
+    return plan;
 }
 
 }  // namespace detail
@@ -111,30 +130,16 @@ public:
 
 private:
     MseQuantizer(RotationT rotation, ScaleRule rule)
-        : Base(make_id(rotation), make_plan(rotation, rule)), rotation_(std::move(rotation)) {}
+        : Base(detail::scalar_id<ScaleT>(QuantizerKind::mse, Bits, rotation), make_plan(rotation, rule)),
+          rotation_(std::move(rotation)) {}
 
     static simd::EncodeKernel* refined_encode_kernel() {
         return TURBOQUANT_KERNEL(template encode_refined<Bits>);
     }
 
-    static CodecId make_id(const RotationT& rotation) {
-        CodecId id;
-        id.kind = QuantizerKind::mse;
-        id.dim = static_cast<std::int32_t>(rotation.dim());
-        id.bits = Bits;
-        id.rotation = RotationT::kKind;
-        id.scale = detail::scale_type_of<ScaleT>();
-        id.seed = rotation.seed();
-        return id;
-    }
     static simd::CodecPlan make_plan(const RotationT& rotation, ScaleRule rule) {
-        simd::CodecPlan plan;
-        plan.dim = static_cast<int>(rotation.dim());
-        plan.bits = Bits;
-        plan.rotation = &rotation.plan();
+        simd::CodecPlan plan = detail::scalar_plan<ScaleT>(Bits, rotation, rule);
         plan.codebook = &detail::codebook(plan.dim, Bits).table;
-        plan.scale_rule = static_cast<int>(rule);
-        plan.scale_type = detail::scale_type_of<ScaleT>();
         return plan;
     }
 

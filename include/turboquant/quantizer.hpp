@@ -50,6 +50,13 @@ inline constexpr bool is_quantizer_v = is_quantizer<Q>::value;
 
 namespace detail {
 
+// The encoder of a plan: its own, or the plain one.
+template <int IndexBits, bool HasSketch, int KernelDim>
+simd::EncodeKernel* encode_kernel(const simd::CodecPlan& plan) {
+    return plan.encoder != nullptr ? plan.encoder()
+                                   : TURBOQUANT_KERNEL(template encode<IndexBits, HasSketch, KernelDim>);
+}
+
 // What every quantizer says of its arguments. `type` and `call` name it in messages.
 inline void check_codes(const char* type, const char* call, const CodesView& codes, const CodecId& id) {
     if (codes.id().kind == QuantizerKind::none && codes.size() == 0) return;
@@ -294,9 +301,7 @@ private:
         if constexpr (kTrellis) {
             return TURBOQUANT_KERNEL(template encode_trellis<kTrellisBits>);
         } else {
-            return plan_.encoder != nullptr
-                       ? plan_.encoder()
-                       : TURBOQUANT_KERNEL(template encode<IndexBits, HasSketch, kKernelDim>);
+            return detail::encode_kernel<IndexBits, HasSketch, kKernelDim>(plan_);
         }
     }
 

@@ -337,6 +337,14 @@ inline std::vector<std::uint64_t> block_checksums(const std::uint8_t* bytes, std
     return checksums;
 }
 
+// The length and every checksum of a record in the `size` bytes of memory from `bytes` on, whose header has been read.
+inline void check_record(const RecordHeader& header, const std::uint8_t* bytes, std::size_t size, bool whole,
+                         const std::string& where) {
+    check_length(header.total(), size, whole, where);
+    const std::uint8_t* const payload = bytes + kHeaderBytes;
+    check_tail(header, block_checksums(payload, header.payload()), payload + header.payload(), where);
+}
+
 // The tail that check_checksums accepts, `bytes` long.
 inline std::vector<std::uint8_t> write_tail(const std::vector<std::uint64_t>& blocks,
                                             std::uint64_t header_checksum, std::size_t bytes) {

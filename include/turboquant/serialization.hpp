@@ -235,9 +235,8 @@ template <class Quantizer>
 LoadedView<Quantizer> view_record(const std::uint8_t* bytes, std::size_t size, const std::string& where) {
     const RecordHeader header = read_header(bytes, std::min(size, kHeaderBytes), where);
     check_wanted(header, SerializationTraits<Quantizer>::id(), where);
-    check_length(header.total(), size, /*whole=*/true, where);
+    check_record(header, bytes, size, /*whole=*/true, where);
     const std::uint8_t* payload = bytes + kHeaderBytes;
-    check_tail(header, block_checksums(payload, header.payload()), payload + header.payload(), where);
     return {rebuild<Quantizer>(header, payload, where),
             CodesView(payload + header.preamble, header.count, header.bytes_per_vector, header.id)};
 }

@@ -59,26 +59,12 @@ public:
 
 private:
     TrellisQuantizer(RotationT rotation, ScaleRule rule)
-        : Base(make_id(rotation), make_plan(rotation, rule)), rotation_(std::move(rotation)) {}
+        : Base(detail::scalar_id<ScaleT>(QuantizerKind::trellis, Bits, rotation), make_plan(rotation, rule)),
+          rotation_(std::move(rotation)) {}
 
-    static CodecId make_id(const RotationT& rotation) {
-        CodecId id;
-        id.kind = QuantizerKind::trellis;
-        id.dim = static_cast<std::int32_t>(rotation.dim());
-        id.bits = Bits;
-        id.rotation = RotationT::kKind;
-        id.scale = detail::scale_type_of<ScaleT>();
-        id.seed = rotation.seed();
-        return id;
-    }
     static simd::CodecPlan make_plan(const RotationT& rotation, ScaleRule rule) {
-        simd::CodecPlan plan;
-        plan.dim = static_cast<int>(rotation.dim());
-        plan.bits = Bits;
-        plan.rotation = &rotation.plan();
+        simd::CodecPlan plan = detail::scalar_plan<ScaleT>(Bits, rotation, rule);
         plan.trellis = &detail::trellis_table(plan.dim, Bits);
-        plan.scale_rule = static_cast<int>(rule);
-        plan.scale_type = detail::scale_type_of<ScaleT>();
         return plan;
     }
 

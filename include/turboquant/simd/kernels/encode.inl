@@ -305,3 +305,38 @@ TURBOQUANT_NOINLINE EncodeResult encode_columns(const CodecPlan& plan, const Inp
     }
     return {count, EncodeError::none, 0.0};
 }
+
+// Records of the columns, one after another, by an encoder of its own: store(scales, z, spare, record) writes that of
+// z = growth·Πx, whose tail is zero, and returns false where the scale overflows. spare: padded(dim) floats. In scratch, what
+// lies beyond 2·vectors_together()·padded(dim) floats is the encoder's.
+template <class Store>
+TURBOQUANT_INLINE EncodeResult encode_each(const CodecPlan& plan, const InputColumns& in, std::uint8_t* out,
+                                           float* scratch, const Store& store) noexcept {
+    const int dim = plan.dim, together = vectors_together<Dynamic>(plan);
+    const std::ptrdiff_t stride = padded(dim);
+    const std::size_t record_bytes = plan.record_bytes();
+    float* const other = scratch + together * stride;
+    LoadedVector vectors[kTogether];
+    for (std::ptrdiff_t column = 0; column < in.count;) {
+        int count = in.count - column < together ? static_cast<int>(in.count - column) : together;
+        for (int v = 0; v < count; ++v) {
+            vectors[v] = load_column(in, column + v, dim, scratch + v * stride);
+            if (vectors[v].finite) continue;
+            if (v == 0) return {column, EncodeError::not_finite, 0.0};
+            count = v;
+        }
+        float* z = rotate_all<false, Dynamic>(*plan.rotation, scratch, other, count, stride);
+        float* const spare = z == scratch ? other : scratch;
+        for (int v = 0; v < count; ++v, ++column, z += stride, out += record_bytes) {
+            if (!(vectors[v].squared_norm > 0.0f)) {
+                std::memset(out, 0, record_bytes);
+                continue;
+            }
+            const VectorScales scales(plan, vectors[v].squared_norm, vectors[v].exponent);
+            clear_tail(z, dim);
+            if (!store(scales, z, spare, out))
+                return {column, EncodeError::scale_overflow, scales.norm * scales.power};
+        }
+    }
+    return {in.count, EncodeError::none, 0.0};
+}

@@ -73,34 +73,13 @@ TURBOQUANT_INLINE float best_steps(const CodebookTable& codebook, const float* z
 template <int Bits>
 EncodeResult encode_refined(const CodecPlan& plan, const InputColumns& in, std::uint8_t* out,
                             float* scratch) noexcept {
-    const int dim = plan.dim, together = vectors_together<Dynamic>(plan);
-    const std::ptrdiff_t stride = padded(dim);
-    const std::size_t record_bytes = plan.record_bytes();
-    float* const other = scratch + together * stride;
-    LoadedVector vectors[kTogether];
-    for (std::ptrdiff_t column = 0; column < in.count;) {
-        int count = in.count - column < together ? static_cast<int>(in.count - column) : together;
-        for (int v = 0; v < count; ++v) {
-            vectors[v] = load_column(in, column + v, dim, scratch + v * stride);
-            if (vectors[v].finite) continue;
-            if (v == 0) return {column, EncodeError::not_finite, 0.0};
-            count = v;
-        }
-        float* z = rotate_all<false, Dynamic>(*plan.rotation, scratch, other, count, stride);
-        for (int v = 0; v < count; ++v, ++column, z += stride, out += record_bytes) {
-            if (!(vectors[v].squared_norm > 0.0f)) {
-                std::memset(out, 0, record_bytes);
-                continue;
-            }
-            const VectorScales scales(plan, vectors[v].squared_norm, vectors[v].exponent);
-            CentroidSums sums;
-            clear_tail(z, dim);
-            const float steps = best_steps<Bits>(*plan.codebook, z, dim, scales.steps, sums);
-            quantize<Bits, false>(*plan.codebook, z, dim, steps, out, nullptr);
-            if (!store_scale(out + plan.scale_offset(), plan.scale_type,
-                             scales.index_scale(plan.scale_rule, sums)))
-                return {column, EncodeError::scale_overflow, scales.norm * scales.power};
-        }
-    }
-    return {in.count, EncodeError::none, 0.0};
+    return encode_each(plan, in, out, scratch,
+                       [&](const VectorScales& scales, const float* z, float*, std::uint8_t* record) {
+                           CentroidSums sums;
+                           const float steps =
+                               best_steps<Bits>(*plan.codebook, z, plan.dim, scales.steps, sums);
+                           quantize<Bits, false>(*plan.codebook, z, plan.dim, steps, record, nullptr);
+                           return store_scale(record + plan.scale_offset(), plan.scale_type,
+                                              scales.index_scale(plan.scale_rule, sums));
+                       });
 }

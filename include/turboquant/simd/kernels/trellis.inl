@@ -198,32 +198,10 @@ TURBOQUANT_NOINLINE bool encode_trellis_vector(const CodecPlan& plan, const Vect
 template <int Bits>
 EncodeResult encode_trellis(const CodecPlan& plan, const InputColumns& in, std::uint8_t* out,
                             float* scratch) noexcept {
-    const int dim = plan.dim, together = vectors_together<Dynamic>(plan);
-    const std::ptrdiff_t stride = padded(dim);
-    const std::size_t record_bytes = plan.record_bytes();
-    float* const other = scratch + together * stride;
-    auto* const windows = reinterpret_cast<std::uint8_t*>(scratch + 2 * together * stride);
-    LoadedVector vectors[kTogether];
-    for (std::ptrdiff_t column = 0; column < in.count;) {
-        int count = in.count - column < together ? static_cast<int>(in.count - column) : together;
-        for (int v = 0; v < count; ++v) {
-            vectors[v] = load_column(in, column + v, dim, scratch + v * stride);
-            if (vectors[v].finite) continue;
-            if (v == 0) return {column, EncodeError::not_finite, 0.0};
-            count = v;
-        }
-        float* z = rotate_all<false, Dynamic>(*plan.rotation, scratch, other, count, stride);
-        float* const y = z == scratch ? other : scratch;
-        for (int v = 0; v < count; ++v, ++column, z += stride, out += record_bytes) {
-            if (!(vectors[v].squared_norm > 0.0f)) {
-                std::memset(out, 0, record_bytes);
-                continue;
-            }
-            const VectorScales scales(plan, vectors[v].squared_norm, vectors[v].exponent);
-            clear_tail(z, dim);
-            if (!encode_trellis_vector<Bits>(plan, scales, z, y, windows, out))
-                return {column, EncodeError::scale_overflow, scales.norm * scales.power};
-        }
-    }
-    return {in.count, EncodeError::none, 0.0};
+    auto* const windows =
+        reinterpret_cast<std::uint8_t*>(scratch + 2 * vectors_together<Dynamic>(plan) * padded(plan.dim));
+    return encode_each(plan, in, out, scratch,
+                       [&](const VectorScales& scales, const float* z, float* y, std::uint8_t* record) {
+                           return encode_trellis_vector<Bits>(plan, scales, z, y, windows, record);
+                       });
 }
