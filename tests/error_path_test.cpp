@@ -23,6 +23,7 @@ namespace tq = turboquant;
 using saved_files::Directory;
 using saved_files::expect_contains;
 using saved_files::message_of;
+using saved_files::saved;
 using test_vectors::gaussian;
 using tq::Dynamic;
 using tq::Index;
@@ -31,12 +32,6 @@ using Mse = tq::MseQuantizer<16, 4>;
 using FlatIndex = tq::FlatIndex<16, 4>;
 using KvCache = tq::KvCache<16, 4>;
 
-template <class Container>
-std::string stream_of(const Container& container) {
-    std::ostringstream os;
-    container.save(os);
-    return os.str();
-}
 FlatIndex some_index(Index n = 40) {
     FlatIndex index;
     index.add(gaussian(16, n, 1));
@@ -73,8 +68,8 @@ TEST(ErrorPaths, StreamsThatHadFailed) {
 
 TEST(ErrorPaths, SourcesThatFail) {
     const Mse quantizer;
-    const std::string codes = saved_files::saved(quantizer, saved_files::arbitrary_codes(quantizer, 3));
-    const std::string index = stream_of(some_index()), cache = stream_of(some_cache());
+    const std::string codes = saved(quantizer, saved_files::arbitrary_codes(quantizer, 3));
+    const std::string index = saved(some_index()), cache = saved(some_cache());
     for (const std::size_t size : {0, 50, 128, 150, 340}) {
         const auto of = [&](const std::string& file, auto load) {
             Broken broken(file.substr(0, std::min(size, file.size() - 1)));
@@ -168,11 +163,11 @@ TEST(ErrorPaths, NamesThatCannotBeTaken) {
 
 TEST(ErrorPaths, PaddingIsZero) {
     const Mse quantizer;
-    std::string codes = saved_files::saved(quantizer, saved_files::arbitrary_codes(quantizer, 1));
+    std::string codes = saved(quantizer, saved_files::arbitrary_codes(quantizer, 1));
     codes.back() = 1;
     expect_contains(message_of([&] { (void)saved_files::loaded<Mse>(codes); }),
                     "byte 191 of the padding: expected 0, but got 1");
-    std::string index = stream_of(some_index());
+    std::string index = saved(some_index());
     index.back() = 2;
     std::istringstream is(index);
     expect_contains(message_of([&] { (void)FlatIndex::load(is); }),
@@ -180,7 +175,7 @@ TEST(ErrorPaths, PaddingIsZero) {
 }
 
 TEST(ErrorPaths, BlocksOfOtherSizes) {
-    std::string file = stream_of(some_cache(3));  // no block yet, so that their size changes no length
+    std::string file = saved(some_cache(3));  // no block yet, so that their size changes no length
     const std::size_t payload = 128, size = saved_files::get(file, 56, 8), table = payload + size;
     const std::uint64_t bytes = saved_files::get(file, payload + 80, 8);
     saved_files::put(file, payload + 80, 8, bytes + 4);
@@ -194,7 +189,7 @@ TEST(ErrorPaths, BlocksOfOtherSizes) {
 }
 
 TEST(ErrorPaths, NumbersOfAnIndex) {
-    const std::string good = stream_of(some_index());
+    const std::string good = saved(some_index());
     const struct {
         std::size_t at;
         std::uint64_t value;

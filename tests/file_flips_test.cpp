@@ -16,6 +16,7 @@
 namespace {
 
 namespace tq = turboquant;
+using saved_files::saved;
 using tq::Dynamic;
 using tq::Index;
 
@@ -25,13 +26,6 @@ constexpr int kFlips = 50000;
 Eigen::MatrixXf vectors(Index dim, Index n) {
     return Eigen::MatrixXf::NullaryExpr(
         dim, n, [](Index i, Index j) { return static_cast<float>((i * 7919 + j * 104729) % 101 - 50); });
-}
-
-template <class Container>
-std::string stream_of(const Container& container) {
-    std::ostringstream os;
-    container.save(os);
-    return os.str();
 }
 
 // A stream over bytes that change, without a copy of them.
@@ -73,7 +67,7 @@ int flips_found(std::string& file, std::uint64_t seed, const Load& load) {
 
 template <class Quantizer>
 void expect_codes_found(const Quantizer& quantizer, Index n) {
-    std::string file = saved_files::saved(quantizer, saved_files::arbitrary_codes(quantizer, n));
+    std::string file = saved(quantizer, saved_files::arbitrary_codes(quantizer, n));
     EXPECT_EQ(flips_found(file, 1,
                           [&] {
                               Memory memory(file);
@@ -86,7 +80,7 @@ void expect_codes_found(const Quantizer& quantizer, Index n) {
 }
 template <class Container>
 void expect_found(const Container& container) {
-    std::string file = stream_of(container);
+    std::string file = saved(container);
     EXPECT_EQ(flips_found(file, 3,
                           [&] {
                               Memory memory(file);
@@ -115,7 +109,7 @@ TEST(Flips, IndexOfRecords) {
     expect_found(filled(tq::BasicFlatIndex<tq::TurboQuantizer<Dynamic, 4>>(16), 1030, true));
 }
 TEST(Flips, IndexInMemory) {
-    const std::string bytes = stream_of(filled(tq::FlatIndex<Dynamic, 4>(16), 1060, true));
+    const std::string bytes = saved(filled(tq::FlatIndex<Dynamic, 4>(16), 1060, true));
     std::string file(bytes.size() + 64, '\0');
     const std::size_t at = (64 - reinterpret_cast<std::uintptr_t>(file.data()) % 64) % 64;
     file.replace(at, bytes.size(), bytes);

@@ -6,22 +6,18 @@
 #include <stdexcept>
 #include <string>
 
+#include "saved_files.hpp"
 #include "test_vectors.hpp"
 
 namespace {
 
 namespace tq = turboquant;
+using saved_files::saved;
 using test_vectors::gaussian;
 using test_vectors::Index;
 
 constexpr Index kDim = 100;
 
-template <class IndexT>
-std::string saved(const IndexT& index) {
-    std::ostringstream stream;
-    index.save(stream);
-    return stream.str();
-}
 template <class IndexT>
 IndexT loaded(const std::string& bytes) {
     std::istringstream stream(bytes);

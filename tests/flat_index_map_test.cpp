@@ -20,17 +20,11 @@ using saved_files::content_of;
 using saved_files::Directory;
 using saved_files::expect_contains;
 using saved_files::message_of;
+using saved_files::saved;
 using test_vectors::gaussian;
 using test_vectors::Index;
 
 constexpr Index kDim = 100;
-
-template <class IndexT>
-std::string saved(const IndexT& index) {
-    std::ostringstream stream;
-    index.save(stream);
-    return stream.str();
-}
 
 template <class IndexT>
 void expect_equal(const IndexT& a, const IndexT& b) {

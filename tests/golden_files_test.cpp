@@ -20,6 +20,7 @@ namespace {
 
 namespace tq = turboquant;
 using saved_files::content_of;
+using saved_files::saved;
 using tq::Dynamic;
 using tq::Index;
 
@@ -64,8 +65,7 @@ struct Case {
 
 template <class Quantizer>
 Case codes(const char* name, const Quantizer& quantizer) {
-    return {name,
-            [=] { return saved_files::saved(quantizer, quantizer.encode(vectors(quantizer.dim(), 5))); },
+    return {name, [=] { return saved(quantizer, quantizer.encode(vectors(quantizer.dim(), 5))); },
             [](const std::string& path) {
                 Digest digest;
                 const auto loaded = tq::load<Quantizer>(path);
@@ -77,23 +77,16 @@ Case codes(const char* name, const Quantizer& quantizer) {
             },
             [](const std::string& path) {
                 const auto loaded = tq::load<Quantizer>(path);
-                return saved_files::saved(loaded.quantizer, loaded.codes);
+                return saved(loaded.quantizer, loaded.codes);
             }};
 }
 
 // --- Indexes --------------------------------------------------------------------------------------------------------------
 
-template <class Container>
-std::string stream_of(const Container& container) {
-    std::ostringstream os;
-    container.save(os);
-    return os.str();
-}
-
 // Scores are the same bits everywhere for blocks (MseQuantizer of up to 4 bits); of the others the order of the best is.
 template <class IndexT>
 Case index(const char* name, std::function<IndexT()> make, bool exact_scores) {
-    return {name, [=] { return stream_of(make()); },
+    return {name, [=] { return saved(make()); },
             [=](const std::string& path) {
                 Digest digest;
                 const IndexT loaded = IndexT::load(path), mapped = IndexT::map(path);
@@ -105,7 +98,7 @@ Case index(const char* name, std::function<IndexT()> make, bool exact_scores) {
                 if (exact_scores) digest.add(hits.scores);
                 return digest;
             },
-            [](const std::string& path) { return stream_of(IndexT::load(path)); }};
+            [](const std::string& path) { return saved(IndexT::load(path)); }};
 }
 
 template <class IndexT>
@@ -133,7 +126,7 @@ tq::FlatIndexOptions options(tq::Metric metric, bool centring, Index mean_dim = 
 
 template <class Cache>
 Case cache(const char* name, std::function<Cache()> make) {
-    return {name, [=] { return stream_of(make()); },
+    return {name, [=] { return saved(make()); },
             [](const std::string& path) {
                 Digest digest;
                 const Cache loaded = Cache::load(path);
@@ -141,7 +134,7 @@ Case cache(const char* name, std::function<Cache()> make) {
                 digest.add(loaded.values());
                 return digest;
             },
-            [](const std::string& path) { return stream_of(Cache::load(path)); }};
+            [](const std::string& path) { return saved(Cache::load(path)); }};
 }
 
 template <class Cache>

@@ -15,17 +15,12 @@ namespace tq = turboquant;
 using kv_vectors::tokens;
 using saved_files::expect_contains;
 using saved_files::message_of;
+using saved_files::saved;
 using tq::Dynamic;
 using tq::Index;
 
 using Small = tq::KvCache<Dynamic, 3, 2>;
 
-template <class Cache>
-std::string saved(const Cache& cache) {
-    std::ostringstream os;
-    cache.save(os);
-    return os.str();
-}
 template <class Cache>
 Cache loaded(const std::string& file) {
     std::istringstream is(file);

@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include "kv_vectors.hpp"
+#include "saved_files.hpp"
 #include "turboquant/turboquant.hpp"
 
 namespace {
@@ -16,6 +17,7 @@ namespace {
 namespace tq = turboquant;
 using kv_vectors::reference;
 using kv_vectors::tokens;
+using saved_files::saved;
 using test_vectors::gaussian;
 using test_vectors::mentions;
 using test_vectors::message_of;
@@ -23,13 +25,6 @@ using tq::Dynamic;
 using tq::Index;
 
 using Cache = tq::KvCache<Dynamic, 4>;
-
-template <class C>
-std::string saved(const C& cache) {
-    std::ostringstream os;
-    cache.save(os);
-    return os.str();
-}
 
 tq::KvCacheOptions options_of(Index window, Index sinks, bool centring = true) {
     tq::KvCacheOptions options;

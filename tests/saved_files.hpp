@@ -41,6 +41,14 @@ std::string saved(const Quantizer& quantizer, tq::CodesView codes) {
     return os.str();
 }
 
+// Of an index or a cache.
+template <class Container>
+std::string saved(const Container& container) {
+    std::ostringstream os;
+    container.save(os);
+    return os.str();
+}
+
 template <class Quantizer>
 tq::Loaded<Quantizer> loaded(const std::string& file) {
     std::istringstream is(file);
