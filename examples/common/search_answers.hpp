@@ -1,12 +1,23 @@
-// Search in float32, which approximate answers are compared with.
+// Answers of a search: printed, and compared with those in float32.
 #pragma once
 
 #include <algorithm>
-#include <cstdint>
+#include <cstdio>
 
 #include <turboquant/flat_index.hpp>
 
 namespace examples {
+
+// Ids and scores of the first queries, a line each.
+inline void print_hits(const turboquant::SearchResult& hits, Eigen::Index queries) {
+    for (Eigen::Index j = 0; j < std::min(queries, hits.ids.cols()); ++j) {
+        std::printf("query %td:", j);
+        for (Eigen::Index i = 0; i < hits.ids.rows() && hits.ids(i, j) >= 0; ++i)
+            std::printf(" %lld (%.4f)", static_cast<long long>(hits.ids(i, j)),
+                        static_cast<double>(hits.scores(i, j)));
+        std::puts("");
+    }
+}
 
 // Scores of vectors (columns of base) for one query; of l2, the squared distances.
 inline Eigen::VectorXf exact_scores(const Eigen::MatrixXf& base, const Eigen::VectorXf& query,

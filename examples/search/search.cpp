@@ -2,7 +2,6 @@
 // the exact answer.
 
 #include <algorithm>
-#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <exception>
@@ -10,8 +9,9 @@
 #include <string>
 #include <utility>
 
-#include "../common/exact_search.hpp"
 #include "../common/progress.hpp"
+#include "../common/search_answers.hpp"
+#include "../common/timer.hpp"
 #include "../common/vectors.hpp"
 #include "options.hpp"
 
@@ -22,6 +22,7 @@ namespace {
 
 namespace tq = turboquant;
 using examples::read_vectors;
+using examples::Timer;
 using tq::Index;
 using tq::Metric;
 
@@ -48,25 +49,6 @@ Data read_data(const Options& options) {
     }
     data.base = std::move(rest);
     return data;
-}
-
-class Timer {
-public:
-    double seconds() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
-
-private:
-    using Clock = std::chrono::steady_clock;
-    Clock::time_point start_ = Clock::now();
-};
-
-void print_hits(const tq::SearchResult& hits, Index queries) {
-    for (Index j = 0; j < std::min(queries, hits.ids.cols()); ++j) {
-        std::printf("query %td:", j);
-        for (Index i = 0; i < hits.ids.rows() && hits.ids(i, j) >= 0; ++i)
-            std::printf(" %lld (%.4f)", static_cast<long long>(hits.ids(i, j)),
-                        static_cast<double>(hits.scores(i, j)));
-        std::puts("");
-    }
 }
 
 // A file that exists only as long as the program needs it, unless the user named it.
@@ -127,7 +109,7 @@ void run(const Options& options) {
     }
     progress.clear();
 
-    print_hits(hits, options.print);
+    examples::print_hits(hits, options.print);
     const auto n = static_cast<double>(index.size()), m = static_cast<double>(data.queries.cols());
     const auto bytes = static_cast<double>(index.bytes());
     std::printf("%td vectors of dimension %td at %d bits, %s, target %s\n", index.size(), index.dim(), Bits,

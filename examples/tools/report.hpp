@@ -2,23 +2,16 @@
 #pragma once
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <string>
 
 #include "../common/progress.hpp"
+#include "../common/timer.hpp"
 #include "any_quantizer.hpp"
 
 namespace tools {
 
-class Timer {
-public:
-    double seconds() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
-
-private:
-    using Clock = std::chrono::steady_clock;
-    Clock::time_point start_ = Clock::now();
-};
+using examples::Timer;
 
 // Vectors between two steps of a progress bar.
 inline constexpr Index kChunk = 4096;

@@ -6,8 +6,8 @@
 
 #include <turboquant/turboquant.hpp>
 
-#include "../common/exact_search.hpp"
 #include "../common/npy.hpp"
+#include "../common/search_answers.hpp"
 #include "../common/vectors.hpp"
 #include "commands.hpp"
 #include "report.hpp"
@@ -34,16 +34,6 @@ FlatIndex<Bits> build(const Eigen::MatrixXf& base, const tq::FlatIndexOptions& o
     std::printf("add         %.3f s, %.0f ns a vector\n", timer.seconds(),
                 timer.seconds() / static_cast<double>(base.cols()) * 1e9);
     return index;
-}
-
-void print_hits(const tq::SearchResult& hits, Index queries) {
-    for (Index j = 0; j < std::min(queries, hits.ids.cols()); ++j) {
-        std::printf("query %td:", j);
-        for (Index i = 0; i < hits.ids.rows() && hits.ids(i, j) >= 0; ++i)
-            std::printf(" %lld (%.4f)", static_cast<long long>(hits.ids(i, j)),
-                        static_cast<double>(hits.scores(i, j)));
-        std::puts("");
-    }
 }
 
 template <int Bits>
@@ -79,7 +69,7 @@ void search_at(const SearchOptions& options, const Eigen::MatrixXf& base) {
                     std::min(options.k, base.cols()));
     }
     if (!options.ids.empty()) examples::write_npy(options.ids, hits.ids);
-    print_hits(hits, options.print);
+    examples::print_hits(hits, options.print);
 }
 
 }  // namespace
