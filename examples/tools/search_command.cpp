@@ -55,10 +55,13 @@ void search_at(const SearchOptions& options, const Eigen::MatrixXf& base) {
         hits.scores.middleCols(first, count) = some.scores;
     });
     const double seconds = timer.seconds();
-    const auto n = static_cast<double>(std::max<Index>(index.size(), 1)),
-               bytes = static_cast<double>(index.bytes());
-    std::printf("index       %td vectors of dimension %td at %d bits, %s, %.1f bytes a vector\n",
-                index.size(), index.dim(), Bits, megabytes(bytes).c_str(), bytes / n);
+    std::printf("index       %td vectors of dimension %td at %d bits", index.size(), index.dim(), Bits);
+    if (base.size() > 0) {  // else its memory is the file's
+        const auto bytes = static_cast<double>(index.bytes());
+        std::printf(", %s, %.1f bytes a vector", megabytes(bytes).c_str(),
+                    bytes / static_cast<double>(base.cols()));
+    }
+    std::puts("");
     std::printf("search      %.3f s, %.1f us a query (%td queries, k = %td)\n", seconds,
                 seconds / static_cast<double>(queries.cols()) * 1e6, queries.cols(), options.k);
     if (options.exact) {
