@@ -2,6 +2,7 @@
 # (no arguments: a file sourced without any sees those of its caller), goes to the repository's root, and sets:
 #   jobs             parallel compilations
 #   CMAKE_GENERATOR  Ninja, on machines without make, CMake's default
+#   main_build, configure_main <CMake options>  where demo.sh and test.sh build, and how
 # shellcheck shell=bash
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 # shellcheck disable=SC2154  # set by the sourcing script
@@ -17,3 +18,10 @@ fi
 readonly jobs
 
 if ! command -v make >/dev/null; then export CMAKE_GENERATOR=${CMAKE_GENERATOR:-Ninja}; fi
+
+# -O2 without -DNDEBUG, so that Eigen's assertions watch over the tests. What demo.sh has compiled serves test.sh too.
+readonly main_build=build/main
+configure_main() {
+    cmake -S . -B "$main_build" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_CXX_FLAGS_RELWITHDEBINFO=-O2 \
+          -DTURBOQUANT_TEST_FLAGS=-O1 -DTURBOQUANT_BUILD_BENCHMARKS=OFF -DTURBOQUANT_BUILD_EXAMPLES=ON "$@"
+}

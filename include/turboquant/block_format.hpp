@@ -20,6 +20,7 @@
 #include "turboquant/config.hpp"
 #include "turboquant/mse_quantizer.hpp"
 #include "turboquant/simd/dispatch.hpp"
+#include "turboquant/simd/kernels.hpp"
 
 TURBOQUANT_NAMESPACE_BEGIN
 namespace detail {
@@ -173,7 +174,7 @@ protected:
     // Πᵀ of a row in natural order.
     void rotate_row_back(const float* row, float* out, float* scratch) const {
         const simd::InputColumns in{row, simd::InputType::float32, 0, 1};
-        TURBOQUANT_KERNEL(rotate_columns)(*plan_->rotation, true, in, out, 0, scratch);
+        simd::rotate_kernel()(*plan_->rotation, true, in, out, 0, scratch);
     }
 
     const simd::CodecPlan* plan_;
@@ -183,16 +184,14 @@ protected:
 template <int Bits>
 struct WideKernels {
     void (*round)(int, float*, std::ptrdiff_t, std::ptrdiff_t, float*) noexcept = nullptr;
-    void (*products)(const simd::CodecPlan&, const std::uint8_t*, int, const float*, std::ptrdiff_t, int,
-                     float*) noexcept = nullptr;
-    void (*accumulate)(const simd::CodecPlan&, const std::uint8_t*, int, const simd::RoundedWeights*,
-                       std::uint32_t, float*, std::ptrdiff_t) noexcept = nullptr;
+    simd::WideProductsKernel* products = nullptr;
+    simd::WideSumsKernel* accumulate = nullptr;
     WideKernels() {
 #if TURBOQUANT_X86
         if (active_target() != Target::avx512_vnni) return;
         round = &simd::avx512_vnni::round_wide_rows;
-        products = &simd::avx512_vnni::template wide_products_of_records<Bits>;
-        accumulate = &simd::avx512_vnni::template accumulate_wide_records<Bits>;
+        products = simd::wide_products_kernel<Bits>();
+        accumulate = simd::wide_sums_kernel<Bits>();
 #endif
     }
 };
@@ -260,7 +259,7 @@ public:
     }
 
     void decode_key(const std::uint8_t* block, int t, float* out, float* scratch) const {
-        const auto kernel = TURBOQUANT_KERNEL(template decode<Bits, false, Dim>);
+        const auto kernel = simd::decode_kernel<Bits, false, Dim>();
         const std::uint8_t* record = block + static_cast<std::size_t>(t) * plan_->record_bytes();
         kernel(*plan_, {record, plan_->record_bytes(), nullptr, 1, block + key_block_bytes()}, out, 0,
                scratch);
@@ -272,7 +271,7 @@ public:
 private:
     template <class Body>
     void for_parts(const std::uint8_t* block, int tokens, float* scales, float* tile, Body&& body) const {
-        const auto load = TURBOQUANT_KERNEL(template load_rows<Bits>);
+        const auto load = simd::load_rows_kernel<Bits>();
         const std::ptrdiff_t stride = tile_stride(plan_->dim);
         const int rows = tile_rows(plan_->dim);
         for (int first = 0; first < tokens; first += rows) {
@@ -387,11 +386,9 @@ private:
     simd::ScanLayout<Bits> keys_;
     simd::ValueLayout<Bits> values_;
     std::size_t scale_bytes_;
-    decltype(TURBOQUANT_INT8_KERNEL(template code_products_of_block<Bits>)) products_ =
-        TURBOQUANT_INT8_KERNEL(template code_products_of_block<Bits>);
+    simd::BlockProductsKernel<Bits>* products_ = simd::block_products_kernel<Bits>();
     decltype(TURBOQUANT_INT8_KERNEL(soften_codes)) soften_ = TURBOQUANT_INT8_KERNEL(soften_codes);
-    decltype(TURBOQUANT_INT8_KERNEL(template accumulate_codes_of_block<Bits>)) accumulate_ =
-        TURBOQUANT_INT8_KERNEL(template accumulate_codes_of_block<Bits>);
+    simd::BlockSumsKernel<Bits>* accumulate_ = simd::block_sums_kernel<Bits>();
 };
 
 // Of up to 4 bits in blocks, of more in records. KernelDim: the dimension where it is fixed and the rotation structured.
@@ -401,12 +398,13 @@ using MseBlockFormat = std::conditional_t<(Bits <= 4), InterleavedFormat<KernelD
 
 template <int Dim, int Bits, class RotationT, class ScaleT>
 class BlockFormat<MseQuantizer<Dim, Bits, RotationT, ScaleT>>
-    : public MseBlockFormat<(MseQuantizer<Dim, Bits, RotationT, ScaleT>::kStructured ? Dim : Dynamic), Bits> {
+    : public MseBlockFormat<
+          simd::kKernelDim<MseQuantizer<Dim, Bits, RotationT, ScaleT>::kStructured ? Dim : Dynamic>, Bits> {
     using Quantizer = MseQuantizer<Dim, Bits, RotationT, ScaleT>;
 
 public:
     explicit BlockFormat(const Quantizer& quantizer)
-        : MseBlockFormat<(Quantizer::kStructured ? Dim : Dynamic), Bits>(quantizer.plan()) {}
+        : MseBlockFormat<simd::kKernelDim<Quantizer::kStructured ? Dim : Dynamic>, Bits>(quantizer.plan()) {}
 };
 
 }  // namespace detail

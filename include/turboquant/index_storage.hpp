@@ -16,6 +16,7 @@
 #include "turboquant/mse_quantizer.hpp"
 #include "turboquant/segmented_array.hpp"
 #include "turboquant/simd/dispatch.hpp"
+#include "turboquant/simd/kernels.hpp"
 
 TURBOQUANT_NAMESPACE_BEGIN
 namespace detail {
@@ -233,7 +234,7 @@ public:
         const Index first = segment * kSegmentVectors;
         const simd::ScanBlocks blocks{blocks_.at(first / kBlock), std::min(kSegmentVectors, size_ - first),
                                       blocks_.element_bytes(), layout_.index_bytes(), has_terms_};
-        const auto kernel = TURBOQUANT_INT8_KERNEL(template scan<Bits>);
+        const auto kernel = simd::scan_kernel<Bits>();
         const simd::FloatingPointGuard guard;
         kernel(layout_, *quantizer.plan().codebook, blocks, prepared.queries(), prepared.count(), sink,
                scratch);

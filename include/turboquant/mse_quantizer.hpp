@@ -134,7 +134,7 @@ private:
           rotation_(std::move(rotation)) {}
 
     static simd::EncodeKernel* refined_encode_kernel() {
-        return TURBOQUANT_KERNEL(template encode_refined<Bits>);
+        return simd::refined_encode_kernel<Bits>();
     }
 
     static simd::CodecPlan make_plan(const RotationT& rotation, ScaleRule rule) {

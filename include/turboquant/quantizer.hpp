@@ -17,6 +17,7 @@
 #include "turboquant/parallel.hpp"
 #include "turboquant/rotation.hpp"
 #include "turboquant/simd/dispatch.hpp"
+#include "turboquant/simd/kernels.hpp"
 
 TURBOQUANT_NAMESPACE_BEGIN
 
@@ -54,7 +55,7 @@ namespace detail {
 template <int IndexBits, bool HasSketch, int KernelDim>
 simd::EncodeKernel* encode_kernel(const simd::CodecPlan& plan) {
     return plan.encoder != nullptr ? plan.encoder()
-                                   : TURBOQUANT_KERNEL(template encode<IndexBits, HasSketch, KernelDim>);
+                                   : simd::encode_kernel<IndexBits, HasSketch, KernelDim>();
 }
 
 // What every quantizer says of its arguments. `type` and `call` name it in messages.
@@ -226,7 +227,7 @@ public:
         check_codes("code_products", a);
         check_codes("code_products", b);
         check_output("code_products", a.size(), b.size(), out);
-        const auto kernel = TURBOQUANT_KERNEL(template code_products<IndexBits, HasSketch>);
+        const auto kernel = simd::code_products_kernel<IndexBits, HasSketch>();
         in_parts("code_products", a.size(), threads, 8 * simd::padded(dim()),
                  [&](int, Index first, Index count, float* scratch) {
                      kernel(plan_, records(a, nullptr).part(first, count), records(b, nullptr),
@@ -299,17 +300,17 @@ private:
 
     simd::EncodeKernel* encode_kernel() const {
         if constexpr (kTrellis) {
-            return TURBOQUANT_KERNEL(template encode_trellis<kTrellisBits>);
+            return simd::trellis_encode_kernel<kTrellisBits>();
         } else {
             return detail::encode_kernel<IndexBits, HasSketch, kKernelDim>(plan_);
         }
     }
 
-    static auto decode_kernel() {
+    static simd::DecodeKernel* decode_kernel() {
         if constexpr (kTrellis)
-            return TURBOQUANT_KERNEL(template decode_trellis<kTrellisBits, kKernelDim>);
+            return simd::trellis_decode_kernel<kTrellisBits, kKernelDim>();
         else
-            return TURBOQUANT_KERNEL(template decode<IndexBits, HasSketch, kKernelDim>);
+            return simd::decode_kernel<IndexBits, HasSketch, kKernelDim>();
     }
 
     static simd::RecordRange records(const CodesView& codes, const Positions* positions) noexcept {
@@ -322,7 +323,7 @@ private:
     static constexpr int kTrellisBits = IndexBits - simd::kTrellis;
 
     // The dimension that kernels are compiled for: a dense rotation has but one path.
-    static constexpr int kKernelDim = Derived::kStructured ? Dim : Dynamic;
+    static constexpr int kKernelDim = simd::kKernelDim<Derived::kStructured ? Dim : Dynamic>;
 
     // Shares out `count` vectors: body(part, first, count, scratch) for each part, with `floats` floats of work memory.
     template <class Body>
@@ -440,19 +441,19 @@ private:
     }
 
     template <Score Kind>
-    static auto score_kernel() {
+    static simd::ScoreKernel* score_kernel() {
 #if TURBOQUANT_X86
         if constexpr (Kind == kInnerProducts && IndexBits > 4 && !kTrellis && !HasSketch)
-            if (wide<Kind>()) return &simd::avx512_vnni::template wide_record_products<IndexBits>;
+            if (wide<Kind>()) return simd::wide_record_products_kernel<IndexBits>();
 #endif
         if constexpr (kInt8<Kind> && kTrellis)
-            return TURBOQUANT_INT8_KERNEL(template trellis_products<kTrellisBits>);
+            return simd::trellis_products_kernel<kTrellisBits>();
         else if constexpr (kInt8<Kind>)
-            return TURBOQUANT_INT8_KERNEL(template record_products<IndexBits, HasSketch>);
+            return simd::record_products_kernel<IndexBits, HasSketch>();
         else if constexpr (Kind == kInnerProducts)
-            return TURBOQUANT_KERNEL(template inner_products<IndexBits, HasSketch>);
+            return simd::inner_products_kernel<IndexBits, HasSketch>();
         else
-            return TURBOQUANT_KERNEL(template squared_distances<IndexBits, HasSketch>);
+            return simd::squared_distances_kernel<IndexBits, HasSketch>();
     }
 
     // Rows of Πq, then of SΠq where signs will be scored (S q for a pure sketch), zeros up to the padded length; rounded where
@@ -462,7 +463,7 @@ private:
                           float* scratch) const {
         const simd::FloatingPointGuard guard;
         std::fill(rows, rows + queries.count * row, 0.0f);
-        const auto rotate = TURBOQUANT_KERNEL(rotate_columns);
+        simd::RotateKernel* const rotate = simd::rotate_kernel();
         if constexpr (IndexBits == 0 && Kind != kInnerProducts)
             return static_cast<Index>(TURBOQUANT_KERNEL(copy_columns)(plan_.dim, queries, rows, row));
         const simd::RotationPlan& first = IndexBits == 0 ? *plan_.sketch : *plan_.rotation;

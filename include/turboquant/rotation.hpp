@@ -26,6 +26,7 @@
 #include "turboquant/random.hpp"
 #include "turboquant/rotation_tables.hpp"
 #include "turboquant/simd/dispatch.hpp"
+#include "turboquant/simd/kernels.hpp"
 #include "turboquant/simd/plan.hpp"
 
 TURBOQUANT_NAMESPACE_BEGIN
@@ -36,7 +37,7 @@ namespace detail {
 // not finite, or −1.
 inline Index rotate_columns(const simd::RotationPlan& plan, bool transpose, const simd::InputColumns& in,
                             float* out, std::ptrdiff_t stride) {
-    const auto kernel = TURBOQUANT_KERNEL(rotate_columns);
+    simd::RotateKernel* const kernel = simd::rotate_kernel();
     Index bad = -1;
     with_scratch(simd::work_floats(2, plan.dim), [&](float* scratch) {
         const simd::FloatingPointGuard guard;
