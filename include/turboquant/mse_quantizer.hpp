@@ -133,9 +133,7 @@ private:
         : Base(detail::scalar_id<ScaleT>(QuantizerKind::mse, Bits, rotation), make_plan(rotation, rule)),
           rotation_(std::move(rotation)) {}
 
-    static simd::EncodeKernel* refined_encode_kernel() {
-        return simd::refined_encode_kernel<Bits>();
-    }
+    static simd::EncodeKernel* refined_encode_kernel() { return simd::refined_encode_kernel<Bits>(); }
 
     static simd::CodecPlan make_plan(const RotationT& rotation, ScaleRule rule) {
         simd::CodecPlan plan = detail::scalar_plan<ScaleT>(Bits, rotation, rule);

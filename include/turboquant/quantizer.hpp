@@ -54,8 +54,7 @@ namespace detail {
 // The encoder of a plan: its own, or the plain one.
 template <int IndexBits, bool HasSketch, int KernelDim>
 simd::EncodeKernel* encode_kernel(const simd::CodecPlan& plan) {
-    return plan.encoder != nullptr ? plan.encoder()
-                                   : simd::encode_kernel<IndexBits, HasSketch, KernelDim>();
+    return plan.encoder != nullptr ? plan.encoder() : simd::encode_kernel<IndexBits, HasSketch, KernelDim>();
 }
 
 // What every quantizer says of its arguments. `type` and `call` name it in messages.
@@ -323,7 +322,7 @@ private:
     static constexpr int kTrellisBits = IndexBits - simd::kTrellis;
 
     // The dimension that kernels are compiled for: a dense rotation has but one path.
-    static constexpr int kKernelDim = simd::kKernelDim<Derived::kStructured ? Dim : Dynamic>;
+    static constexpr int kKernelDim = simd::kKernelDim < Derived::kStructured ? Dim : Dynamic > ;
 
     // Shares out `count` vectors: body(part, first, count, scratch) for each part, with `floats` floats of work memory.
     template <class Body>
