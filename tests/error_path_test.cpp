@@ -208,6 +208,49 @@ TEST(ErrorPaths, NumbersOfAnIndex) {
     }
 }
 
+TEST(ErrorPaths, NumbersOfACache) {
+    const std::string good = saved(some_cache());
+    const struct {
+        std::size_t at;
+        std::uint64_t value;
+        const char* message;
+    } cases[] = {{88, 8, "reserved byte of the header: expected 0, but got 8"},
+                 {64, 2, "bytes per vector: expected 1, but got 2"},
+                 {72, 5, "fingerprint: expected "},
+                 {56, 8, "bytes of the payload, at least: expected "},
+                 {80, 64, "bytes of the record: expected "}};
+    for (const auto& wrong : cases) {
+        std::string file = good;
+        saved_files::put(file, wrong.at, 8, wrong.value);
+        saved_files::repair_header(file);
+        std::istringstream is(file);
+        expect_contains(message_of([&] { (void)KvCache::load(is); }), wrong.message);
+    }
+    const Directory directory;
+    const std::string path = (directory / "cache").string();
+    std::ofstream(path, std::ios::binary) << good << '!';
+    expect_contains(
+        message_of([&] { (void)KvCache::load(path); }),
+        "expected " + std::to_string(good.size()) + " bytes, but got " + std::to_string(good.size() + 1));
+}
+
+// Only split quantizers have a preamble: the channels.
+TEST(ErrorPaths, SizesOfAPreamble) {
+    using Split = tq::SplitQuantizer<tq::MseQuantizer<Dynamic, 4>, tq::MseQuantizer<Dynamic, 2>>;
+    const Split split(16, 7, {1, 5});
+    std::string codes = saved(split, split.encode(gaussian(16, 3, 1)));
+    saved_files::put(codes, 88, 8, 8);
+    saved_files::repair_header(codes);
+    expect_contains(message_of([&] { (void)saved_files::loaded<Split>(codes); }),
+                    "bytes of the preamble: expected ");
+    std::string cache = saved(tq::BasicKvCache<Split>(split, split));
+    saved_files::put(cache, 88, 8, 8);
+    saved_files::repair_header(cache);
+    std::istringstream is(cache);
+    expect_contains(message_of([&] { (void)tq::BasicKvCache<Split>::load(is); }),
+                    "bytes of a preamble outside of the payload: expected 0, but got 8");
+}
+
 // --- Calls ----------------------------------------------------------------------------------------------------------------
 
 TEST(ErrorPaths, ScalesOfAttention) {
@@ -241,6 +284,41 @@ TEST(ErrorPaths, ShapesOfACache) {
     expect_contains(message([&] { cache.scores(good, scores); }),
                     "KvCache::scores: the output must be 100 × 2, but is 100 × 3");
     EXPECT_EQ(cache.size(), 100);
+}
+
+TEST(ErrorPaths, ShapesOfAttention) {
+    const auto message = [](auto&& call) { return message_of<std::invalid_argument>(call); };
+    tq::AttendState state;
+    expect_contains(message([&] { state.reset(0, 2); }),
+                    "AttendState::reset: expected a dimension of at least 1 and columns of at least 0, but "
+                    "they are 0 and 2");
+    Eigen::MatrixXf out(16, 2), other(16, 3);
+    float lse[3] = {};
+    expect_contains(message([&] { tq::merge_attention(out, lse, other, lse); }),
+                    "merge_attention: the output must be 16 × 2, but is 16 × 3");
+    const KvCache cache = some_cache();
+    const Eigen::MatrixXf tokens = gaussian(16, 2, 3);
+    state.reset(16, 2);
+    expect_contains(message([&] { cache.codec().attend_exact(tokens, tokens.leftCols(1), tokens, state); }),
+                    "KvBlockCodec::attend_exact: 2 keys, but 1 values");
+    using Large = tq::MseQuantizer<Dynamic, 4>;
+    expect_contains(message([] { (void)tq::KvBlockCodec<Large>(Large(65537, 1), Large(16, 1)); }),
+                    "KvBlockCodec: heads have at most 65536 dimensions, but these are 65537 and 16");
+}
+
+TEST(ErrorPaths, OptionsOfAnIndex) {
+    FlatIndex index = some_index();
+    expect_contains(message_of<std::invalid_argument>([&] { index.set_threads(0); }),
+                    "FlatIndex::set_threads: threads must be at least 1, but is 0");
+}
+
+TEST(ErrorPaths, OutputsOfASplitQuantizer) {
+    using Part = tq::MseQuantizer<Dynamic, 3>;
+    const tq::SplitQuantizer<Part, Part> split(16, 7, {1, 5});
+    const tq::Codes codes = split.encode(gaussian(16, 3, 1));
+    Eigen::MatrixXf out(16, 2);
+    expect_contains(message_of<std::invalid_argument>([&] { split.decode(codes, out); }),
+                    "decode: the output must be 16 × 3, but is 16 × 2");
 }
 
 TEST(ErrorPaths, PartsThatOverflow) {
