@@ -1,7 +1,7 @@
 # Sourced by run and full. Installs the tools of their steps, goes to the repository's root, and defines what
 # both use.
 # shellcheck shell=bash
-extra_packages=(clang libclang-rt-14-dev clang-format-14 pkg-config libcli11-dev)
+extra_packages=(clang libclang-rt-14-dev clang-format-14 pkg-config libcli11-dev g++-aarch64-linux-gnu qemu-user googletest)
 source "$(dirname "${BASH_SOURCE[0]}")/../cmake/build_environment.sh"
 
 step() {  # <name> <command...>: prints the name, and the elapsed time when the command has succeeded
