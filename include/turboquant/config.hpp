@@ -169,8 +169,8 @@ TURBOQUANT_INLINE Float rounded(Float x) noexcept {
 
 // Called where an object of ours holds Eigen matrices. How Eigen allocates and frees them depends on the instruction set
 // (EIGEN_DEFAULT_ALIGN_BYTES), but its functions do not tell in their names: where translation units disagree, one frees what
-// the other's allocator gave. GNU ld refuses to link them, since a variable is thread-local in one and not in the other: two
-// variables for the values 0, 16, 32 and 64.
+// the other's allocator gave. GNU ld and gold refuse to link them (lld only where the newer one comes first), since a variable
+// is thread-local in one and not in the other: two variables for the values 0, 16, 32 and 64.
 inline void need_one_eigen_allocator() noexcept {
 #if defined(__ELF__)
     asm volatile("" : : "r"(&all_translation_units_need_one_EIGEN_DEFAULT_ALIGN_BYTES));
