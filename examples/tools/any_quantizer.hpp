@@ -4,10 +4,10 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include <turboquant/codes.hpp>
-#include <turboquant/file_description.hpp>
+
+#include "codec.hpp"
 
 namespace tools {
 
@@ -32,17 +32,19 @@ public:
     virtual void save(const std::string& path, tq::CodesView codes) const = 0;
 };
 
-// What --estimator names: MseQuantizer with one of its three scales, or TurboQuantizer with the orthogonal sketch.
-enum class Estimator { norm, unbiased, least_squares, turbo };
-const std::vector<std::string>& estimator_names();  // in this order
-
-std::unique_ptr<AnyQuantizer> make_quantizer(Estimator estimator, int bits, Index dim, std::uint64_t seed);
-
 struct AnyCodes {
     std::unique_ptr<AnyQuantizer> quantizer;
     tq::Codes codes;
 };
+
+// Throws std::invalid_argument where there are no such codes.
+std::unique_ptr<AnyQuantizer> make_quantizer(const Codec& codec, Index dim);
+
 // Throws std::runtime_error, naming the file, where it does not hold codes of a quantizer that make_quantizer can make.
 AnyCodes load_codes(const std::string& path);
+
+// Mean over the columns of ‖x − x̂‖²/‖x‖², of those that are not zero, when the codes are decoded.
+double mean_distortion(const AnyQuantizer& quantizer, tq::CodesView codes, const Eigen::MatrixXf& x,
+                       int threads);
 
 }  // namespace tools

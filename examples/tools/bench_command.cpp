@@ -6,6 +6,7 @@
 #include <turboquant/simd/target.hpp>
 
 #include "../common/vectors.hpp"
+#include "any_quantizer.hpp"
 #include "commands.hpp"
 #include "report.hpp"
 
@@ -52,12 +53,19 @@ void bench(const BenchOptions& options) {
                 x.cols(), all.cols(), x.rows(), queries.cols(), tq::target_name(tq::active_target()),
                 options.threads, options.threads == 1 ? "" : "s");
     std::puts(
-        "                     bytes/           √d·error of   ns a vector       ns a\n"
-        "bits  estimator      vector distortion  products   encode  decode  product");
-    for (int bits : {1, 2, 3, 4, 5, 6, 8}) {
-        for (Estimator estimator :
-             {Estimator::norm, Estimator::unbiased, Estimator::least_squares, Estimator::turbo}) {
-            const auto quantizer = make_quantizer(estimator, bits, x.rows(), options.seed);
+        "                             bytes/           √d·error of   ns a vector       ns a\n"
+        "bits  estimator              vector distortion  products   encode  decode  product");
+    const Codec codecs[] = {{0, Estimator::norm, false, options.seed},
+                            {0, Estimator::unbiased, false, options.seed},
+                            {0, Estimator::least_squares, false, options.seed},
+                            {0, Estimator::turbo, false, options.seed},
+                            {0, Estimator::unbiased, true, options.seed},
+                            {0, Estimator::least_squares, true, options.seed}};
+    for (const int bits : {1, 2, 3, 4, 5, 6, 8})
+        for (Codec codec : codecs) {
+            if (codec.trellis && bits > 4) continue;
+            codec.bits = bits;
+            const auto quantizer = make_quantizer(codec, x.rows());
             tq::Codes codes;
             const double encode = time_each(n, [&] {
                 codes.clear();
@@ -68,13 +76,11 @@ void bench(const BenchOptions& options) {
             const double product = time_each(n * static_cast<double>(queries.cols()), [&] {
                 quantizer->inner_products(codes, queries, products, options.threads);
             });
-            std::printf("%4d  %-13s %6zu %10.5f %10.4f %8.0f %7.0f %8.2f\n", bits,
-                        estimator_names()[static_cast<std::size_t>(estimator)].c_str(),
+            std::printf("%4d  %-22s %6zu %10.5f %9.4f %8.0f %7.0f %8.2f\n", bits, codec.name().c_str(),
                         quantizer->bytes_per_vector(), mean_distortion(*quantizer, codes, x, options.threads),
                         product_error(products, x, queries), encode, decode, product);
             std::fflush(stdout);
         }
-    }
 }
 
 }  // namespace tools

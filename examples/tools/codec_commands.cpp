@@ -2,36 +2,20 @@
 #include <cstdio>
 #include <stdexcept>
 
+#include <turboquant/file_description.hpp>
 #include <turboquant/simd/target.hpp>
 
 #include "../common/npy.hpp"
 #include "../common/vectors.hpp"
+#include "any_quantizer.hpp"
 #include "commands.hpp"
 #include "report.hpp"
 
 namespace tools {
 
-double mean_distortion(const AnyQuantizer& quantizer, tq::CodesView codes, const Eigen::MatrixXf& x,
-                       int threads) {
-    double sum = 0;
-    Index counted = 0;
-    Eigen::MatrixXf decoded;
-    in_chunks("comparing", x.cols(), [&](Index first, Index count) {
-        decoded.resize(x.rows(), count);
-        quantizer.decode(codes.range(first, count), decoded, threads);
-        for (Index i = 0; i < count; ++i) {
-            const double squared_norm = x.col(first + i).cast<double>().squaredNorm();
-            if (squared_norm == 0) continue;
-            sum += (x.col(first + i) - decoded.col(i)).cast<double>().squaredNorm() / squared_norm;
-            ++counted;
-        }
-    });
-    return counted == 0 ? 0 : sum / static_cast<double>(counted);
-}
-
 void encode(const EncodeOptions& options) {
     const Eigen::MatrixXf x = examples::read_vectors(options.input);
-    const auto quantizer = make_quantizer(options.estimator, options.bits, x.rows(), options.seed);
+    const auto quantizer = make_quantizer(options.codec, x.rows());
     tq::Codes codes;
     codes.reserve(x.cols());
     const Timer timer;
@@ -83,13 +67,10 @@ void decode(const DecodeOptions& options) {
 
 namespace {
 
-const char* rule_name(tq::ScaleRule rule) {
-    return estimator_names()[static_cast<std::size_t>(rule)].c_str();
-}
-
 void print_quantizer(const char* label, const tq::CodecId& id, tq::ScaleRule rule) {
     std::printf("%-10s  %s\n", label, id.description().c_str());
-    if (id.kind == tq::QuantizerKind::mse) std::printf("%-10s  %s\n", "scale", rule_name(rule));
+    if (id.kind == tq::QuantizerKind::mse || id.kind == tq::QuantizerKind::trellis)
+        std::printf("%-10s  %s\n", "scale", kEstimatorNames[static_cast<int>(rule)]);
 }
 
 }  // namespace

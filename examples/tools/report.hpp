@@ -2,34 +2,30 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdio>
 #include <string>
 
 #include "../common/progress.hpp"
 #include "../common/timer.hpp"
-#include "any_quantizer.hpp"
 
 namespace tools {
 
 using examples::Timer;
 
 // Vectors between two steps of a progress bar.
-inline constexpr Index kChunk = 4096;
+inline constexpr std::ptrdiff_t kChunk = 4096;
 
 // body(first, count) for chunk after chunk, with a progress bar.
 template <class Body>
-void in_chunks(const std::string& what, Index total, const Body& body) {
+void in_chunks(const std::string& what, std::ptrdiff_t total, const Body& body) {
     examples::ProgressBar bar(what, total);
-    for (Index first = 0; first < total; first += kChunk) {
-        const Index count = std::min(kChunk, total - first);
+    for (std::ptrdiff_t first = 0; first < total; first += kChunk) {
+        const std::ptrdiff_t count = std::min(kChunk, total - first);
         body(first, count);
         bar.advance(count);
     }
 }
-
-// Mean over the columns of ‖x − x̂‖²/‖x‖², of those that are not zero, when the codes are decoded.
-double mean_distortion(const AnyQuantizer& quantizer, tq::CodesView codes, const Eigen::MatrixXf& x,
-                       int threads);
 
 inline std::string megabytes(double bytes) {
     char text[32];

@@ -87,6 +87,23 @@ TEST(Tools, EveryEstimatorDecodes) {
     }
 }
 
+// D = .0767 at 2 bits (trellis_quantizer.hpp), .1156 without.
+TEST(Tools, TrellisCodes) {
+    const std::string codes = temporary("trellis.tq"), decoded = temporary("trellis.npy");
+    const Outcome encoded =
+        run("encode " + words() + " " + codes + " --bits 2 --trellis --estimator least_squares");
+    ASSERT_EQ(encoded.status, 0) << encoded.output;
+    EXPECT_NE(encoded.output.find("29 bytes a vector"), std::string::npos) << encoded.output;
+    EXPECT_NEAR(number_after("distortion", encoded.output), 0.0765, 0.002);
+    const Outcome info = run("info " + codes);
+    EXPECT_NE(info.output.find("TrellisQuantizer of dimension 100, 2 bits"), std::string::npos)
+        << info.output;
+    EXPECT_NE(info.output.find("scale       least_squares"), std::string::npos) << info.output;
+    const Outcome back = run("decode " + codes + " " + decoded + " --original " + words());
+    ASSERT_EQ(back.status, 0) << back.output;
+    EXPECT_EQ(number_after("distortion", back.output), number_after("distortion", encoded.output));
+}
+
 TEST(Tools, SearchesVectorsAndSavedIndexes) {
     const std::string index = temporary("words.tqi"), ids = temporary("ids.npy"),
                       again = temporary("again.npy");
@@ -116,7 +133,9 @@ TEST(Tools, Bench) {
     const Outcome result = run("bench " + few);
     ASSERT_EQ(result.status, 0) << result.output;
     EXPECT_NE(result.output.find("50 of 50 vectors of dimension 32"), std::string::npos) << result.output;
-    EXPECT_TRUE(std::regex_search(result.output, std::regex(" 8  turbo +40 "))) << result.output;
+    EXPECT_TRUE(std::regex_search(result.output, std::regex(" 8  turbo +40 ")) &&
+                std::regex_search(result.output, std::regex(" 2  unbiased, trellis +12 ")))
+        << result.output;
 }
 
 TEST(Tools, SaysWhatIsWrong) {
@@ -130,6 +149,9 @@ TEST(Tools, SaysWhatIsWrong) {
     expect_failure("encode nothing.txt " + out, "neither .npy nor .fvecs nor .bvecs");
     expect_failure("encode " + vectors + " " + out + " --bits 9", "not in range");
     expect_failure("encode " + vectors + " " + out + " --estimator best", "best");
+    expect_failure("encode " + vectors + " " + out + " --trellis --bits 5", "1 to 4 bits, but 5");
+    expect_failure("encode " + vectors + " " + out + " --trellis --estimator turbo",
+                   "trellis codes have the scales");
     expect_failure("encode " + vectors + " /no/such/folder/x.tq", "No such file or directory");
     expect_failure("decode " + vectors + " " + out, "not a TurboQuant file");
     expect_failure("decode " + codes + " " + temporary("out.txt"), "decoded vectors are written as .npy");
