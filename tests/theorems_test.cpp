@@ -229,7 +229,8 @@ void add_estimates(const Quantizer& quantizer, const Eigen::MatrixXf& g, Estimat
 // Slope: unbiased estimates have 1; standard error .001 at one bit, less at more. Variance: E(⟨y, x̂⟩ − ⟨y, x⟩)² for y of
 // uniformly random direction is ‖y‖²/d·E‖x̂ − x‖², and with a gaussian sketch of the residual r
 //   E‖√(π/2)/d·γ·Sᵀ sign(S r) − r‖² = (π/2 − 1/d)·‖r‖²,   E‖r‖² = D(b − 1);
-// standard error .15 to .35 %, so that 2 % more is six of them or more. (For one y it is π/2·‖y‖² − ⟨y, r⟩²/‖r‖², times D(b − 1)/d: π/2 is the bound.)
+// standard error .15 to .35 %, so that 2 % more is six of them or more. (For one y it is π/2·‖y‖² − ⟨y, r⟩²/‖r‖², times
+// D(b − 1)/d: π/2 is the bound.)
 void check_estimates(const Estimates& estimates, double residual, double bound, int bits) {
     SCOPED_TRACE(std::to_string(bits) + " bits");
     const double expected = (kPi / 2 - 1 / static_cast<double>(kPairsDim)) * residual;
