@@ -20,6 +20,7 @@ write_basic_package_version_file("${PROJECT_BINARY_DIR}/turboquantConfigVersion.
                                  COMPATIBILITY SameMinorVersion ARCH_INDEPENDENT)
 install(FILES "${PROJECT_BINARY_DIR}/turboquantConfig.cmake" "${PROJECT_BINARY_DIR}/turboquantConfigVersion.cmake"
               "${PROJECT_SOURCE_DIR}/cmake/TurboquantFindEigen.cmake"
+              "${PROJECT_SOURCE_DIR}/cmake/TurboquantKernels.cmake"
         DESTINATION "${turboquant_config_dir}")
 
 # Paths in the pkg-config file are relative to the file, so that an installed tree can be moved.

@@ -1,7 +1,6 @@
 # turboquant_add_kernels(<name>): a static library of the kernels for every number of bits. What links it compiles none of
 # its own, except with OpenMP or other flags that change code. In programs of many translation units that saves most of the
 # time of compilation; it costs a few percent where a quantizer's dimension is fixed at compile time.
-set(TURBOQUANT_KERNELS_INCLUDE_DIR "${CMAKE_CURRENT_LIST_DIR}/../include")
 function(turboquant_add_kernels name)
   set(sources)
   foreach(bits RANGE 1 8)
