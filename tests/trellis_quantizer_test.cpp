@@ -158,7 +158,7 @@ void expect_form(Index dim) {
         for (Index j = 0; j < dim; ++j) {
             unsigned window = 0;
             for (Index i = Bits * (j + 1) - 8; i < Bits * (j + 1); ++i) window = window << 1 | bit(i);
-            rotated(j, v) = scale * table.centroids[window];
+            rotated(j, v) = scale * (table.unit * table.values[window]);
         }
         for (Index i = Bits * dim; i < (Bits * dim + 7) / 8 * 8; ++i) EXPECT_EQ(bit(i), 0u);
     }
@@ -195,8 +195,8 @@ TEST(Trellis, PathsAreNearlyTheBest) {
             for (Index j = 0; j < kDim; ++j) {
                 std::vector<double> next(kStates, std::numeric_limits<double>::infinity());
                 for (int w = 0; w < kStates * kBranches; ++w) {
-                    const double error =
-                        static_cast<double>(y(j, v)) / norm - static_cast<double>(table.centroids[w]);
+                    const double error = static_cast<double>(y(j, v)) / norm -
+                                         static_cast<double>(table.unit * table.values[w]);
                     double& to = next[static_cast<std::size_t>(w % kStates)];
                     to = std::min(to, cost[static_cast<std::size_t>(w / kBranches)] + error * error);
                 }

@@ -2,6 +2,7 @@
 // time of the library's own quantizers.
 //
 //   trellis_study            the table, in Markdown
+//   trellis_study times      TrellisQuantizer beside MseQuantizer: distortion, and the times of each target
 //
 // Rows of the library are timed: encode and decode, ns a vector. The others are plain reference code, whose time says nothing;
 // what their decoder would look up is listed instead.
@@ -20,6 +21,7 @@
 namespace {
 
 namespace tq = turboquant;
+using tq::Index;
 
 constexpr int kDim = 128, kVectors = 4000;
 
@@ -225,9 +227,101 @@ void lattice_row(int bits) {
         bits == 2 ? "65536 points" : "enumeration");
 }
 
+// The least time of each of two calls, taken in turns, ns per vector.
+struct Pair {
+    double trellis, scalar;
+};
+template <class First, class Second>
+Pair in_turns(Index vectors, const First& first, const Second& second) {
+    const auto time = [&](double& least, const auto& call) {
+        const auto start = std::chrono::steady_clock::now();
+        call();
+        const std::chrono::duration<double, std::nano> elapsed = std::chrono::steady_clock::now() - start;
+        least = std::min(least, elapsed.count() / static_cast<double>(vectors));
+    };
+    Pair least{std::numeric_limits<double>::infinity(), std::numeric_limits<double>::infinity()};
+    const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(250);
+    while (std::chrono::steady_clock::now() < end) {
+        time(least.trellis, first);
+        time(least.scalar, second);
+    }
+    return least;
+}
+
+void print(const Pair& pair) {
+    std::printf(" %.1f | %.1f | %.2f |", pair.trellis, pair.scalar, pair.trellis / pair.scalar);
+}
+
+// One row: records enough to be read from the second cache.
+template <int Dim, int Bits>
+void time_row() {
+    constexpr Index kCount = Dim < 512 ? 1024 : 256;
+    constexpr int kQueries = 8;
+    std::vector<float> noise = trellis::gaussian(std::size_t{Dim} * (kCount + kQueries), 5);
+    const Eigen::Map<const Eigen::MatrixXf> all(noise.data(), Dim, kCount + kQueries);
+    const Eigen::MatrixXf x = all.leftCols(kCount), queries = all.rightCols(kQueries);
+    const Eigen::VectorXf query = queries.col(0);
+    const tq::TrellisQuantizer<Dim, Bits> trellis(7);
+    const tq::MseQuantizer<Dim, Bits> scalar(7);
+    tq::Codes codes, scalar_codes;
+    trellis.encode(x, codes);
+    scalar.encode(x, scalar_codes);
+    Eigen::MatrixXf back(Dim, kCount), products(kCount, kQueries), product(kCount, 1);
+    trellis.decode(codes, back);
+    const double distortion = static_cast<double>(
+        ((back - x).colwise().squaredNorm().array() / x.colwise().squaredNorm().array()).mean());
+    std::printf("| %s | %d | %d | %.5f |", tq::target_name(tq::active_target()), Dim, Bits, distortion);
+    tq::Codes buffer;
+    print(in_turns(
+        kCount,
+        [&] {
+            buffer.clear();
+            trellis.encode(x, buffer);
+        },
+        [&] {
+            buffer.clear();
+            scalar.encode(x, buffer);
+        }));
+    print(in_turns(
+        kCount, [&] { trellis.decode(codes, back); }, [&] { scalar.decode(scalar_codes, back); }));
+    print(in_turns(
+        kCount, [&] { trellis.inner_products(codes, query, product); },
+        [&] { scalar.inner_products(scalar_codes, query, product); }));
+    print(in_turns(
+        kCount * kQueries, [&] { trellis.inner_products(codes, queries, products); },
+        [&] { scalar.inner_products(scalar_codes, queries, products); }));
+    std::printf("\n");
+    std::fflush(stdout);
+}
+
+template <int Dim>
+void time_rows() {
+    time_row<Dim, 2>();
+    time_row<Dim, 3>();
+    time_row<Dim, 4>();
+}
+
+void print_times() {
+    std::printf(
+        "| target | d | b | distortion | encode: trellis | scalar | ratio | decode: trellis | scalar | ratio "
+        "| a query: "
+        "trellis | scalar | ratio | of 8 queries: trellis | scalar | ratio |\n"
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n");
+    for (const tq::Target target : tq::supported_targets()) {
+        if (target == tq::Target::scalar) continue;
+        tq::set_target(target);
+        time_rows<128>();
+        time_rows<1536>();
+    }
+}
+
 }  // namespace
 
-int main() {
+int main(int argc, char** argv) {
+    if (argc > 1 && std::string(argv[1]) == "times") {
+        print_times();
+        return 0;
+    }
     std::vector<float> noise = trellis::gaussian(std::size_t{kDim} * kVectors, 5);
     const Eigen::MatrixXf x = Eigen::Map<const Eigen::MatrixXf>(noise.data(), kDim, kVectors);
     std::vector<float> vectors(noise.begin(),

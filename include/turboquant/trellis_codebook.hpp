@@ -77,7 +77,10 @@ inline const simd::TrellisTable& trellis_table(int dim, int bits) {
             w < simd::kWindows / 2 ? codebook.values[w] : -codebook.values[simd::kWindows - 1 - w];
         table.int8_centroids[w] = static_cast<std::int8_t>(value);
         table.values[w] = static_cast<float>(value);
-        table.centroids[w] = table.unit * static_cast<float>(value);
+    }
+    for (int w = 0; w < simd::kWindows / 2; ++w) {
+        const int before = w / 16 % 2 == 0 ? 0 : table.int8_centroids[w - 16];
+        table.row_pairs[w] = static_cast<std::int8_t>(table.int8_centroids[w] ^ before);
     }
     return table;
 }

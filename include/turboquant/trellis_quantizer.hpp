@@ -15,9 +15,9 @@
 //   scalar .361   .116    .0340   .0093
 //   bound  .25    .0625   .0156   .0039
 //
-// Encoding takes 2.5 to 2.9 µs at d = 128, in proportion to d (AVX-512; AVX2 1.7 times as long), 45 times MseQuantizer's. Decoding
-// takes 1.3 to 1.7 times as long as MseQuantizer's, inner products 1.9 times (3.8 ns a record of d = 128) with AVX-512 VBMI; without
-// byte lookups in 256 entries, on other targets, inner products take about ten times as long.
+// Encoding takes 2.3 to 2.5 µs at d = 128, in proportion to d (AVX-512; AVX2 1.7 times as long), 40 to 50 times MseQuantizer's.
+// Decoding takes 1.1 to 1.5 times as long as MseQuantizer's. Inner products of one query and of eight: 1.8 and 1.4 times with
+// AVX-512 VBMI (3.3 ns a record of d = 128), 1.8 and 1.6 times with AVX-512, 2.6 and 1.7 times with AVX2 (bench/paper/trellis.md).
 #pragma once
 
 #include <cstdint>

@@ -54,9 +54,9 @@ namespace scalar {
 #include "turboquant/simd/scalar/vector.inl"
 #include "turboquant/simd/scalar/trellis.inl"
 #include "turboquant/simd/scalar/int8.inl"
+#include "turboquant/simd/scalar/trellis_lookup.inl"
 #include "turboquant/simd/scalar/attention.inl"
 #include "turboquant/simd/kernels/all.inl"
-#include "turboquant/simd/kernels/trellis_lookup.inl"
 #include "turboquant/simd/kernels/int8.inl"
 }  // namespace scalar
 #pragma pop_macro("TURBOQUANT_UNROLL")
@@ -67,9 +67,9 @@ namespace avx2 {
 #include "turboquant/simd/avx2/vector.inl"
 #include "turboquant/simd/avx2/trellis.inl"
 #include "turboquant/simd/avx2/int8.inl"
+#include "turboquant/simd/avx2/trellis_lookup.inl"
 #include "turboquant/simd/avx2/attention.inl"
 #include "turboquant/simd/kernels/all.inl"
-#include "turboquant/simd/kernels/trellis_lookup.inl"
 #include "turboquant/simd/kernels/int8.inl"
 }  // namespace avx2
 TURBOQUANT_REGION_END
@@ -84,10 +84,10 @@ namespace avx512 {
 #include "turboquant/simd/avx512/vector.inl"
 #include "turboquant/simd/avx512/trellis.inl"
 #include "turboquant/simd/avx512/int8.inl"
+#include "turboquant/simd/avx512/trellis_lookup.inl"
 #include "turboquant/simd/avx512/attention.inl"
 #include "turboquant/simd/kernels/all.inl"
 #include "turboquant/simd/kernels/rotation_shifted.inl"
-#include "turboquant/simd/kernels/trellis_lookup.inl"
 #include "turboquant/simd/kernels/int8.inl"
 }  // namespace avx512
 TURBOQUANT_REGION_END
@@ -115,9 +115,9 @@ namespace neon {
 #include "turboquant/simd/neon/vector.inl"
 #include "turboquant/simd/neon/trellis.inl"
 #include "turboquant/simd/neon/int8.inl"
+#include "turboquant/simd/neon/trellis_lookup.inl"
 #include "turboquant/simd/neon/attention.inl"
 #include "turboquant/simd/kernels/all.inl"
-#include "turboquant/simd/kernels/trellis_lookup.inl"
 #include "turboquant/simd/kernels/int8.inl"
 }  // namespace neon
 namespace neon_dotprod {
@@ -126,7 +126,7 @@ namespace neon_dotprod {
 #include "turboquant/simd/neon/int8.inl"
 #include "turboquant/simd/kernels/scales.inl"
 #include "turboquant/simd/neon/attention.inl"
-#include "turboquant/simd/kernels/trellis_lookup.inl"
+#include "turboquant/simd/neon/trellis_lookup.inl"
 #include "turboquant/simd/kernels/int8.inl"
 #undef TURBOQUANT_INT8_DOTPROD
 }  // namespace neon_dotprod

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "turboquant/config.hpp"
 
@@ -21,11 +22,13 @@ inline constexpr bool kIsTrellis = Bits > kTrellis;
 inline constexpr int kWindows = 256;
 inline constexpr int kLeastCyclicDim = 8;
 
+// The centroid of window w, of a unit vector's coordinate, is unit·int8_centroids[w], and that of window 255 − w its negative.
 struct TrellisTable {
-    float unit;  // of a unit vector's coordinate: centroids[w] = unit·int8_centroids[w]
+    float unit;
     alignas(64) float values[kWindows];  // int8_centroids as floats
-    alignas(64) float centroids[kWindows];
     alignas(64) std::int8_t int8_centroids[kWindows];
+    // The first eight rows of 16, every second one as what changes (xor) from the row before it.
+    alignas(64) std::int8_t row_pairs[kWindows / 2];
 };
 
 // The byte before the first.
@@ -37,29 +40,6 @@ TURBOQUANT_INLINE std::uint8_t byte_before(const std::uint8_t* record, int bits,
     const unsigned pair = unsigned{last[-1]} << 8 | (rest > 0 ? last[0] : 0u);
     return static_cast<std::uint8_t>(pair >> (8 - rest));
 }
-
-// For the 32-bit lane of window j of 16: the two bytes of a source that begins a byte early which hold the window, the later
-// one first, and the shift that brings it down.
-template <int Bits>
-struct WindowTable {
-    alignas(64) std::uint8_t bytes[64];
-    alignas(64) std::uint32_t shifts[16];
-};
-template <int Bits>
-constexpr WindowTable<Bits> make_window_table() noexcept {
-    WindowTable<Bits> table{};
-    for (int j = 0; j < 16; ++j) {
-        const int end = Bits * (j + 1);  // of the window, in bits from the group's first
-        table.bytes[4 * j] = static_cast<std::uint8_t>(end / 8 + 1);
-        table.bytes[4 * j + 1] = static_cast<std::uint8_t>(end / 8);
-        table.bytes[4 * j + 2] = 0x80;  // a byte index with bit 7 set reads as zero
-        table.bytes[4 * j + 3] = 0x80;
-        table.shifts[j] = static_cast<std::uint32_t>(8 - end % 8);
-    }
-    return table;
-}
-template <int Bits>
-inline constexpr WindowTable<Bits> kWindowTable = make_window_table<Bits>();
 
 // For repeat() in kernels: lane i of part p is lane p·Lanes/Times + i/Times.
 template <int Lanes, int Times>
@@ -75,6 +55,39 @@ constexpr RepeatLanes<Lanes, Times> make_repeat_lanes() noexcept {
 }
 template <int Lanes, int Times>
 inline constexpr RepeatLanes<Lanes, Times> kRepeatLanes = make_repeat_lanes<Lanes, Times>();
+
+// `packed`, or where less than `Reads` bytes are left before `end`, a copy of what there is, and zeros.
+template <int Reads>
+TURBOQUANT_INLINE const std::uint8_t* readable(const std::uint8_t* packed, const std::uint8_t* end,
+                                               std::uint8_t (&copy)[Reads]) noexcept {
+    const std::ptrdiff_t left = end - packed;
+    if (left >= Reads) return packed;
+    std::memset(copy, 0, Reads);
+    std::memcpy(copy, packed, static_cast<std::size_t>(left));
+    return copy;
+}
+
+// 16 windows for each lane of 128 bits, the even ones and the odd ones in 16-bit lanes: the two bytes that hold a window, the
+// later one first, as places in a source that holds the byte before the codes at `before`, and them after it, going round at 16.
+// Of their product with the multiplier an even window is the lowest byte of the upper half, an odd one the highest of the lower.
+template <int Lanes>
+struct WindowWords {
+    alignas(64) std::uint8_t bytes[2][16 * Lanes];
+    alignas(64) std::uint16_t multipliers[2][8 * Lanes];
+};
+template <int Lanes>
+constexpr WindowWords<Lanes> make_window_words(int bits, const int (&before)[Lanes]) noexcept {
+    WindowWords<Lanes> table{};
+    for (int j = 0; j < 16 * Lanes; ++j) {
+        const int odd = j % 2,
+                  end = bits * (j % 16 + 1);  // of the window, in bits from the lane's first code
+        const int byte = before[j / 16] + end / 8;
+        table.bytes[odd][j / 2 * 2] = static_cast<std::uint8_t>((byte + 1) & 15);
+        table.bytes[odd][j / 2 * 2 + 1] = static_cast<std::uint8_t>(byte & 15);
+        table.multipliers[odd][j / 2] = static_cast<std::uint16_t>(1u << (end % 8 + (odd == 0 ? 8 : 0)));
+    }
+    return table;
+}
 
 // 64 windows for vpmultishiftqb: each quadword takes the byte before its codes and their Bits bytes, the last one first, so that
 // the stream lies in it as a number. The byte before the first quadword's is the last of the 64.

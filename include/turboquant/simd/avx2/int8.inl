@@ -130,12 +130,13 @@ TURBOQUANT_INLINE Row load_first(const std::uint8_t* p, int count) noexcept {
     std::memcpy(bytes, p, static_cast<std::size_t>(count));
     return load_row(bytes);
 }
+// All into one register: nothing but the total of such sums counts, and registers are few.
 TURBOQUANT_INLINE Sums dot(Sums sums, Row row, Row query) noexcept {
     TURBOQUANT_UNROLL
     for (int h = 0; h < 2; ++h) {
         const __m256i pairs =
             _mm256_maddubs_epi16(_mm256_abs_epi8(query.v[h]), _mm256_sign_epi8(row.v[h], query.v[h]));
-        sums.v[h] = _mm256_add_epi32(sums.v[h], _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+        sums.v[0] = _mm256_add_epi32(sums.v[0], _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
     }
     return sums;
 }

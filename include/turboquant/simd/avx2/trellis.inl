@@ -24,26 +24,6 @@ TURBOQUANT_INLINE void store_low_bytes(std::uint8_t* p, Ints a) noexcept {
     _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packus_epi16(words, words));
 }
 
-template <int Bits>
-struct UnpackWindows {
-    __m256i bytes[2], shifts[2];
-    TURBOQUANT_INLINE UnpackWindows() noexcept {
-        TURBOQUANT_UNROLL
-        for (int half = 0; half < 2; ++half) {
-            bytes[half] =
-                _mm256_loadu_si256(reinterpret_cast<const __m256i*>(kWindowTable<Bits>.bytes + 32 * half));
-            shifts[half] =
-                _mm256_loadu_si256(reinterpret_cast<const __m256i*>(kWindowTable<Bits>.shifts + 8 * half));
-        }
-    }
-    TURBOQUANT_INLINE void operator()(const std::uint8_t* group,
-                                      Ints (&windows)[16 / kLanes]) const noexcept {
-        const __m256i source =
-            _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(group)));
-        TURBOQUANT_UNROLL
-        for (int half = 0; half < 2; ++half) {
-            const __m256i shifted = _mm256_srlv_epi32(_mm256_shuffle_epi8(source, bytes[half]), shifts[half]);
-            windows[half].v = _mm256_and_si256(shifted, _mm256_set1_epi32(kWindows - 1));
-        }
-    }
-};
+TURBOQUANT_INLINE Floats load_integers(const std::uint8_t* p) noexcept {
+    return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))))};
+}

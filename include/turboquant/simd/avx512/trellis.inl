@@ -23,17 +23,6 @@ TURBOQUANT_INLINE void store_low_bytes(std::uint8_t* p, Ints a) noexcept {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a.v));
 }
 
-template <int Bits>
-struct UnpackWindows {
-    __m512i bytes, shifts;
-    TURBOQUANT_INLINE UnpackWindows() noexcept
-        : bytes(_mm512_loadu_si512(kWindowTable<Bits>.bytes)),
-          shifts(_mm512_loadu_si512(kWindowTable<Bits>.shifts)) {}
-    TURBOQUANT_INLINE void operator()(const std::uint8_t* group,
-                                      Ints (&windows)[16 / kLanes]) const noexcept {
-        const __m512i source =
-            _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(group)));
-        const __m512i shifted = _mm512_srlv_epi32(_mm512_shuffle_epi8(source, bytes), shifts);
-        windows[0].v = _mm512_and_si512(shifted, _mm512_set1_epi32(kWindows - 1));
-    }
-};
+TURBOQUANT_INLINE Floats load_integers(const std::uint8_t* p) noexcept {
+    return {_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))))};
+}

@@ -134,21 +134,17 @@ TURBOQUANT_INLINE void store_windows(std::uint8_t* windows, int dim, std::uint8_
 template <int Bits>
 TURBOQUANT_NOINLINE void load_trellis(const CodecPlan& plan, const std::uint8_t* record,
                                       const std::uint8_t* end, float* c) noexcept {
-    const UnpackWindows<Bits> unpack;
-    const Centroids<8> centroids(plan.trellis->centroids);
+    const TrellisLookup<Bits> lookup(*plan.trellis);
+    const Floats unit = broadcast(plan.trellis->unit);
     const int dim = plan.dim;
-    for (int i = 0; i < dim; i += 16) {
-        std::uint8_t copy[16] = {};
-        const std::uint8_t* group = record + static_cast<std::ptrdiff_t>(i) / 8 * Bits;
-        if (i == 0 || end - group < 15) {
-            copy[0] = i == 0 ? byte_before(record, Bits, dim) : group[-1];
-            std::memcpy(copy + 1, group, end - group < 15 ? static_cast<std::size_t>(end - group) : 15);
-            group = copy + 1;
-        }
-        Ints windows[kGroup];
-        unpack(group - 1, windows);
+    std::uint8_t before = byte_before(record, Bits, dim);
+    for (int i = 0; i < dim; i += 64, record += 8 * Bits) {
+        std::uint8_t copy[TrellisLookup<Bits>::kReads], found[64];
+        const std::uint8_t* const packed = readable(record, end, copy);
+        store_row(found, lookup.find(lookup.windows(packed, before)));
+        before = packed[8 * Bits - 1];
         TURBOQUANT_UNROLL
-        for (int k = 0; k < kGroup; ++k) store(c + i + k * kLanes, centroids(windows[k]));
+        for (int k = 0; k < 64; k += kLanes) store(c + i + k, mul(load_integers(found + k), unit));
     }
     clear_tail(c, dim);
 }

@@ -131,10 +131,11 @@ TURBOQUANT_INLINE Row load_bytes(const std::uint8_t* p) noexcept {
     if constexpr (Count % 16 == 8) row.v[Count / 16] = vcombine_u8(vld1_u8(p + Count - 8), vdup_n_u8(0));
     return row;
 }
+// All into one register: nothing but the total of such sums counts, and registers are few.
 TURBOQUANT_INLINE Sums dot(Sums sums, Row row, Row query) noexcept {
     TURBOQUANT_UNROLL
     for (int i = 0; i < 4; ++i)
-        sums.v[i] = dot_16(sums.v[i], vreinterpretq_s8_u8(row.v[i]), vreinterpretq_s8_u8(query.v[i]));
+        sums.v[0] = dot_16(sums.v[0], vreinterpretq_s8_u8(row.v[i]), vreinterpretq_s8_u8(query.v[i]));
     return sums;
 }
 TURBOQUANT_INLINE void store_totals(const Sums (&sums)[kSumGroup], std::int32_t* out) noexcept {

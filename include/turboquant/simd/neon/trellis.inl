@@ -32,25 +32,9 @@ TURBOQUANT_INLINE void store_low_bytes(std::uint8_t* p, Ints a) noexcept {
     std::memcpy(p, bytes, 4);
 }
 
-template <int Bits>
-struct UnpackWindows {
-    uint8x16_t bytes[4];
-    int32x4_t shifts[4];
-    TURBOQUANT_INLINE UnpackWindows() noexcept {
-        TURBOQUANT_UNROLL
-        for (int k = 0; k < 4; ++k) {
-            bytes[k] = vld1q_u8(kWindowTable<Bits>.bytes + 16 * k);
-            // to the left by a negative number: to the right
-            shifts[k] = vnegq_s32(vreinterpretq_s32_u32(vld1q_u32(kWindowTable<Bits>.shifts + 4 * k)));
-        }
-    }
-    TURBOQUANT_INLINE void operator()(const std::uint8_t* group,
-                                      Ints (&windows)[16 / kLanes]) const noexcept {
-        const uint8x16_t source = vld1q_u8(group);
-        TURBOQUANT_UNROLL
-        for (int k = 0; k < 4; ++k) {
-            const uint32x4_t pair = vreinterpretq_u32_u8(vqtbl1q_u8(source, bytes[k]));
-            windows[k].v = vandq_u32(vshlq_u32(pair, shifts[k]), vdupq_n_u32(255u));
-        }
-    }
-};
+TURBOQUANT_INLINE Floats load_integers(const std::uint8_t* p) noexcept {
+    std::int32_t four;
+    std::memcpy(&four, p, 4);
+    const int16x8_t words = vmovl_s8(vreinterpret_s8_s32(vdup_n_s32(four)));
+    return {vcvtq_f32_s32(vmovl_s16(vget_low_s16(words)))};
+}

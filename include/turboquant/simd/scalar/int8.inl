@@ -15,7 +15,7 @@
 //   to_floats                kLanes int32, less an offset, as floats
 //   RowLookup<Bits>          64 centroids from 8·Bits bytes of a packed record: for rows that are 64 coordinates of one vector
 //   load_bytes<Count>, load_first   a row of which Count bytes, or a number below 64, come from memory and the rest is zero
-//   dot with a row           sums + the dot products of 16 times 4 bytes with as many of a query
+//   dot with a row           sums, their total more by the dot product of 64 bytes with as many of a query
 //   kSumGroup, store_totals  so many sums, each to the sum of its 16
 //   store_rounded            kLanes floats to int8, rounded to nearest
 //   reached                  one bit a lane: a >= b

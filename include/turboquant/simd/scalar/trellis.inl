@@ -5,7 +5,7 @@
 //   marks<Bits>           those bits, as integers, shifted left
 //   merge                 bitwise or
 //   store_low_bytes       kLanes bytes: the lowest of each lane
-//   UnpackWindows<Bits>   16 windows of a group of codes that begins a byte after `group`; reads 16 bytes
+//   load_integers         kLanes bytes with signs, as floats
 
 TURBOQUANT_INLINE Floats minimum(Floats a, Floats b) noexcept {
     for (int i = 0; i < kLanes; ++i) a.v[i] = b.v[i] < a.v[i] ? b.v[i] : a.v[i];
@@ -40,14 +40,8 @@ TURBOQUANT_INLINE void store_low_bytes(std::uint8_t* p, Ints a) noexcept {
     for (int i = 0; i < kLanes; ++i) p[i] = static_cast<std::uint8_t>(a.v[i]);
 }
 
-template <int Bits>
-struct UnpackWindows {
-    TURBOQUANT_INLINE void operator()(const std::uint8_t* group,
-                                      Ints (&windows)[16 / kLanes]) const noexcept {
-        for (int i = 0; i < 16; ++i) {
-            const int end = Bits * (i + 1);
-            const unsigned pair = unsigned{group[end / 8]} << 8 | group[end / 8 + 1];
-            windows[i / kLanes].v[i % kLanes] = static_cast<std::int32_t>(pair >> (8 - end % 8) & 255u);
-        }
-    }
-};
+TURBOQUANT_INLINE Floats load_integers(const std::uint8_t* p) noexcept {
+    Floats a = zero();
+    for (int i = 0; i < kLanes; ++i) a.v[i] = static_cast<float>(static_cast<std::int8_t>(p[i]));
+    return a;
+}
