@@ -50,11 +50,12 @@ constexpr bool may_be_unaligned() noexcept {
     return Dim == Dynamic || Dim % 16 != 0;
 }
 
-// At most so many vectors are rotated together, below the dimension where windows of 8 groups end.
+// At most so many vectors are rotated together, up to the dimension where windows of 8 groups end. (At 256 blocks of vectors
+// are copied before they are, where they are not floats.)
 inline constexpr int kTogether = 4;
 // Floats in `buffers` work buffers for each of them.
 constexpr std::ptrdiff_t work_floats(std::ptrdiff_t buffers, std::ptrdiff_t d) noexcept {
-    return buffers * padded(d) * (d < 256 ? kTogether : 1);
+    return buffers * padded(d) * (d <= 256 ? kTogether : 1);
 }
 
 enum class InputType : int { float32, float16, bfloat16 };
@@ -86,6 +87,8 @@ struct RotationPlan {
     // Per round where its n registers come from, in floats; after all rounds the n registers in their own order.
     const std::int32_t* order = nullptr;
     int tail() const noexcept { return dim - 16 * registers; }
+    // Work buffers begin so many floats after a boundary of 64 bytes: what follows the tail then lies on boundaries.
+    int lead() const noexcept { return -tail() & 15; }
     // Whether dim = 16·P: one window, registers in their own order, nothing but signs for factors.
     bool plain() const noexcept { return matrix == nullptr && dim == 16 * window; }
     bool aligned() const noexcept { return dim == 16 * registers; }

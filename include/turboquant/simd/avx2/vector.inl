@@ -76,12 +76,39 @@ TURBOQUANT_INLINE void hadamard_lanes(Floats (&r)[Vectors][Registers]) noexcept 
     }
 }
 
-TURBOQUANT_INLINE float reduce(const Floats (&sums)[32 / kLanes]) noexcept {
-    const __m256 b = _mm256_add_ps(_mm256_add_ps(sums[0].v, sums[2].v), _mm256_add_ps(sums[1].v, sums[3].v));
-    __m128 c = _mm_add_ps(_mm256_castps256_ps128(b), _mm256_extractf128_ps(b, 1));
+inline constexpr int kDoubles = 4;
+struct Doubles {
+    __m256d v;
+    TURBOQUANT_INLINE explicit Doubles(__m256d a) noexcept : v(a) {}
+    TURBOQUANT_INLINE explicit Doubles(double x) noexcept : v(_mm256_set1_pd(x)) {}
+};
+TURBOQUANT_INLINE Doubles operator*(Doubles a, Doubles b) noexcept {
+    return Doubles(_mm256_mul_pd(a.v, b.v));
+}
+TURBOQUANT_INLINE Doubles operator/(Doubles a, Doubles b) noexcept {
+    return Doubles(_mm256_div_pd(a.v, b.v));
+}
+TURBOQUANT_INLINE Doubles root(Doubles a) noexcept { return Doubles(_mm256_sqrt_pd(a.v)); }
+TURBOQUANT_INLINE Doubles load_doubles(const float* p) noexcept {
+    return Doubles(_mm256_cvtps_pd(_mm_loadu_ps(p)));
+}
+TURBOQUANT_INLINE void store_floats(float* p, Doubles a) noexcept { _mm_storeu_ps(p, _mm256_cvtpd_ps(a.v)); }
+
+TURBOQUANT_INLINE float reduce_lanes(Floats a) noexcept {
+    __m128 c = _mm_add_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1));
     c = _mm_add_ps(c, _mm_movehl_ps(c, c));
     c = _mm_add_ss(c, _mm_movehdup_ps(c));
     return _mm_cvtss_f32(c);
+}
+TURBOQUANT_INLINE void reduce_lanes(const Floats (&rows)[kDoubles], float (&sums)[kDoubles]) noexcept {
+    __m256 a[2];
+    TURBOQUANT_UNROLL
+    for (int i = 0; i < 2; ++i)
+        a[i] = _mm256_add_ps(_mm256_permute2f128_ps(rows[2 * i].v, rows[2 * i + 1].v, 0x20),
+                             _mm256_permute2f128_ps(rows[2 * i].v, rows[2 * i + 1].v, 0x31));
+    __m256 c = _mm256_add_ps(_mm256_shuffle_ps(a[0], a[1], 0x44), _mm256_shuffle_ps(a[0], a[1], 0xee));
+    c = _mm256_add_ps(c, _mm256_permute_ps(c, 0xb1));  // rows 0, 0, 2, 2, then 1, 1, 3, 3
+    _mm_storeu_ps(sums, _mm_blend_ps(_mm256_castps256_ps128(c), _mm256_extractf128_ps(c, 1), 0xa));
 }
 
 TURBOQUANT_INLINE std::uint32_t sign_bits(Floats a) noexcept {

@@ -107,13 +107,49 @@ TURBOQUANT_INLINE Floats shifted(const LaneShift& shift, Floats a, Floats b) noe
     return {_mm512_permutex2var_ps(a.v, shift.lanes, b.v)};
 }
 
-TURBOQUANT_INLINE float reduce(const Floats (&sums)[32 / kLanes]) noexcept {
-    const __m512 a = _mm512_add_ps(sums[0].v, sums[1].v);
-    const __m256 b = _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
+// kDoubles vectors' scales at a time.
+inline constexpr int kDoubles = 8;
+struct Doubles {
+    __m512d v;
+    TURBOQUANT_INLINE explicit Doubles(__m512d a) noexcept : v(a) {}
+    TURBOQUANT_INLINE explicit Doubles(double x) noexcept : v(_mm512_set1_pd(x)) {}
+};
+TURBOQUANT_INLINE Doubles operator*(Doubles a, Doubles b) noexcept {
+    return Doubles(_mm512_mul_pd(a.v, b.v));
+}
+TURBOQUANT_INLINE Doubles operator/(Doubles a, Doubles b) noexcept {
+    return Doubles(_mm512_div_pd(a.v, b.v));
+}
+TURBOQUANT_INLINE Doubles root(Doubles a) noexcept { return Doubles(_mm512_sqrt_pd(a.v)); }
+TURBOQUANT_INLINE Doubles load_doubles(const float* p) noexcept {
+    return Doubles(_mm512_cvtps_pd(_mm256_loadu_ps(p)));
+}
+TURBOQUANT_INLINE void store_floats(float* p, Doubles a) noexcept {
+    _mm256_storeu_ps(p, _mm512_cvtpd_ps(a.v));
+}
+
+TURBOQUANT_INLINE float reduce_lanes(Floats a) noexcept {
+    const __m256 b = _mm256_add_ps(_mm512_castps512_ps256(a.v), _mm512_extractf32x8_ps(a.v, 1));
     __m128 c = _mm_add_ps(_mm256_castps256_ps128(b), _mm256_extractf128_ps(b, 1));
     c = _mm_add_ps(c, _mm_movehl_ps(c, c));
     c = _mm_add_ss(c, _mm_movehdup_ps(c));
     return _mm_cvtss_f32(c);
+}
+// Of lanes a half, a quarter, … apart, those of two vectors are added at once.
+TURBOQUANT_INLINE void reduce_lanes(const Floats (&rows)[kDoubles], float (&sums)[kDoubles]) noexcept {
+    __m512 a[4], b[2];
+    TURBOQUANT_UNROLL
+    for (int i = 0; i < 4; ++i)
+        a[i] = _mm512_add_ps(_mm512_shuffle_f32x4(rows[2 * i].v, rows[2 * i + 1].v, 0x44),
+                             _mm512_shuffle_f32x4(rows[2 * i].v, rows[2 * i + 1].v, 0xee));
+    TURBOQUANT_UNROLL
+    for (int i = 0; i < 2; ++i)
+        b[i] = _mm512_add_ps(_mm512_shuffle_f32x4(a[2 * i], a[2 * i + 1], 0x88),
+                             _mm512_shuffle_f32x4(a[2 * i], a[2 * i + 1], 0xdd));
+    __m512 c = _mm512_add_ps(_mm512_shuffle_ps(b[0], b[1], 0x44), _mm512_shuffle_ps(b[0], b[1], 0xee));
+    c = _mm512_add_ps(c, _mm512_permute_ps(c, 0xb1));  // lanes 4i and 4i+2: of rows i and i+4
+    const __m512i natural = _mm512_set_epi32(0, 0, 0, 0, 0, 0, 0, 0, 14, 10, 6, 2, 12, 8, 4, 0);
+    _mm256_storeu_ps(sums, _mm512_castps512_ps256(_mm512_permutexvar_ps(natural, c)));
 }
 
 TURBOQUANT_INLINE std::uint32_t sign_bits(Floats a) noexcept {

@@ -26,8 +26,7 @@ TURBOQUANT_INLINE std::uint16_t bfloat16_from_float(float x) noexcept {
 }
 
 // Writes a scale; false if it overflows its type.
-TURBOQUANT_INLINE bool store_scale(std::uint8_t* out, ScaleType type, double scale) noexcept {
-    const float value = static_cast<float>(scale);
+TURBOQUANT_INLINE bool store_scale(std::uint8_t* out, ScaleType type, float value) noexcept {
     std::uint32_t bits;
     std::memcpy(&bits, &value, 4);
     if ((bits & 0x7f800000u) == 0x7f800000u) return false;
@@ -50,19 +49,23 @@ TURBOQUANT_INLINE void store_partial(std::uint8_t* out, const std::uint8_t* pack
 }
 
 // --- Steps of 32 coordinates, or 64, in registers -------------------------------------------------------------------------
-// Vectors in memory and vectors in registers take the same steps. c is zero from coordinate dim on; `rest` counts the
-// coordinates from the step's first to the vector's end.
+// Vectors in memory and vectors in registers take the same steps: whole blocks of Nearest, and of 32 coordinates. `rest`
+// counts the coordinates from the step's first to the vector's end.
 
-// Codes of 4 registers times `steps`, packed to `out`.
+inline constexpr int kStep = kSums < 4 ? 4 : kSums, kStepFloats = kStep * kLanes;
+
+// Codes of r·steps, packed to `out`.
 template <int Bits>
-TURBOQUANT_INLINE Bytes quantize_step(const Nearest<Bits>& nearest, const Floats (&r)[4], Floats steps,
-                                      std::uint8_t* out) noexcept {
-    Floats y[4];
+TURBOQUANT_INLINE void quantize_step(const Nearest<Bits>& nearest, const Floats (&r)[kStep], Floats steps,
+                                     std::uint8_t* out, Bytes (&codes)[kStep / 4]) noexcept {
     TURBOQUANT_UNROLL
-    for (int k = 0; k < 4; ++k) y[k] = mul(r[k], steps);
-    const Bytes block = nearest(y);
-    store_packed<Bits>(out, block);
-    return block;
+    for (int i = 0; i < kStep; i += 4) {
+        Floats y[4];
+        TURBOQUANT_UNROLL
+        for (int k = 0; k < 4; ++k) y[k] = mul(r[i + k], steps);
+        codes[i / 4] = nearest(y);
+        store_packed<Bits>(out + i * kLanes / 8 * Bits, codes[i / 4]);
+    }
 }
 
 // All bits in the first `count` lanes, none in the others.
@@ -75,34 +78,34 @@ TURBOQUANT_INLINE Floats first_lanes(int count) noexcept {
     return load(masks);
 }
 
-// ⟨z, c⟩ and ‖c‖² of the centroids chosen.
-struct CentroidSums {
-    float dot, squares;
-};
+// The codes' centroids, zero past the vector's end.
 template <int Bits>
-TURBOQUANT_INLINE void centroid_step(const Centroids<Bits>& centroids, const Ints (&codes)[kSums],
-                                     const Floats (&r)[kSums], int rest, bool wants_squares,
-                                     Floats (&dots)[kSums], Floats (&squares)[kSums]) noexcept {
+TURBOQUANT_INLINE void centroid_step(const Centroids<Bits>& centroids, const Bytes (&codes)[kStep / 4],
+                                     int rest, Floats (&c)[kStep]) noexcept {
     TURBOQUANT_UNROLL
-    for (int k = 0; k < kSums; ++k) {
-        Floats c = centroids(codes[k]);
-        if (rest < 32) c = keep(c, first_lanes(rest - k * kLanes));
-        dots[k] = fused(r[k], c, dots[k]);
-        if (wants_squares) squares[k] = fused(c, c, squares[k]);
+    for (int k = 0; k < kStep; ++k) {
+        c[k] = centroids(codes_of(codes[k / 4], k % 4));
+        if (rest < kStepFloats) c[k] = keep(c[k], first_lanes(rest - k * kLanes));
     }
 }
 
+// ⟨z, c⟩ and, where wanted, ‖c‖².
+TURBOQUANT_INLINE void sum_step(const Floats (&r)[kStep], const Floats (&c)[kStep], bool wants_squares,
+                                Floats (&dots)[kSums], Floats (&squares)[kSums]) noexcept {
+    TURBOQUANT_UNROLL
+    for (int k = 0; k < kStep; ++k) dots[k % kSums] = fused(r[k], c[k], dots[k % kSums]);
+    if (!wants_squares) return;
+    TURBOQUANT_UNROLL
+    for (int k = 0; k < kStep; ++k) squares[k % kSums] = fused(c[k], c[k], squares[k % kSums]);
+}
+
 // r becomes the residual r·unit − c, whose squares are added up.
-template <int Bits>
-TURBOQUANT_INLINE void residual_step(const Centroids<Bits>& centroids, const Ints (&codes)[kSums],
-                                     Floats unit, int rest, Floats (&r)[kSums],
+TURBOQUANT_INLINE void residual_step(Floats (&r)[kStep], Floats unit, const Floats (&c)[kStep],
                                      Floats (&squares)[kSums]) noexcept {
     TURBOQUANT_UNROLL
-    for (int k = 0; k < kSums; ++k) {
-        Floats c = centroids(codes[k]);
-        if (rest < 32) c = keep(c, first_lanes(rest - k * kLanes));
-        r[k] = fused_sub(r[k], unit, c);
-        squares[k] = fused(r[k], r[k], squares[k]);
+    for (int k = 0; k < kStep; ++k) {
+        r[k] = fused_sub(r[k], unit, c[k]);
+        squares[k % kSums] = fused(r[k], r[k], squares[k % kSums]);
     }
 }
 
@@ -122,72 +125,137 @@ TURBOQUANT_INLINE void load_step(const float* z, Floats (&r)[Registers]) noexcep
     TURBOQUANT_UNROLL
     for (int k = 0; k < Registers; ++k) r[k] = load(z + k * kLanes);
 }
-TURBOQUANT_INLINE void load_step(const std::uint8_t* codes, Ints (&c)[kSums]) noexcept {
-    TURBOQUANT_UNROLL
-    for (int k = 0; k < kSums; ++k) c[k] = load_codes(codes + k * kLanes);
-}
-TURBOQUANT_INLINE void clear(Floats (&sums)[kSums]) noexcept {
-    TURBOQUANT_UNROLL
-    for (int k = 0; k < kSums; ++k) sums[k] = zero();
-}
 
-// --- Vectors in memory, zero from coordinate dim on ------------------------------------------------------------------------
+// --- From sums to what is stored ------------------------------------------------------------------------------------------
+// In double, the same expressions on every path. Number: double, or Doubles for a block of vectors.
 
-template <int Bits, bool Keep>
-TURBOQUANT_INLINE void quantize(const CodebookTable& codebook, const float* z, int dim, float steps,
-                                std::uint8_t* out, std::uint8_t* codes) noexcept {
-    constexpr int kBlock = 4 * kLanes;
-    const Nearest<Bits> nearest(codebook);
-    const Floats factor = broadcast(steps);
-    std::uint8_t partial[kBlock];
-    for (int i = 0; i < dim; i += kBlock) {
-        Floats r[4];
-        load_step(z + i, r);
-        std::uint8_t* to = dim - i >= kBlock ? out + i / 8 * Bits : partial;
-        const Bytes block = quantize_step<Bits>(nearest, r, factor, to);
-        if (Keep) store_bytes(codes + i, block);
+TURBOQUANT_INLINE double root(double x) noexcept { return std::sqrt(x); }
+
+// Of vectors times `power`: their norms, and the factors that bring growth·Πz to unit length and to codebook steps.
+template <class Number>
+struct Scales {
+    Number squared_norm, norm, power, growth, unit, steps;
+    TURBOQUANT_INLINE Scales(const CodecPlan& plan, Number squared, Number power_of_two) noexcept
+        : squared_norm(squared),
+          norm(root(squared)),
+          power(power_of_two),
+          growth(plan.growth),
+          unit(Number(1.0) / (norm * growth)),
+          steps(unit * Number(plan.steps)) {}
+
+    // dot: of growth·Πz with the centroids, whose squared norm is `squares`.
+    TURBOQUANT_INLINE Number index_scale(int rule, Number dot, Number squares) const noexcept {
+        if (rule == 0) return norm * power;
+        return rule == 1 ? squared_norm * growth / dot * power : dot / (growth * squares) * power;
     }
-    if (const int rest = dim % kBlock; rest > 0)
-        store_partial(out + (dim - rest) / 8 * Bits, partial, rest * Bits);
+};
+
+// The scale of the sketch of a vector whose square is `squared` and whose length is then to be multiplied by `length`, unless
+// absolute_sum is zero.
+template <class Number>
+TURBOQUANT_INLINE Number sketch_scale(const CodecPlan& plan, Number squared, Number absolute_sum,
+                                      Number length) noexcept {
+    if (plan.gaussian) return root(squared) * length;
+    return squared * Number(plan.sketch->growth) / absolute_sum * length;
 }
 
-template <int Bits>
-TURBOQUANT_INLINE CentroidSums centroid_sums(const CodebookTable& codebook, const float* z, int dim,
-                                             const std::uint8_t* codes) noexcept {
+// What the codes and signs of a block's vectors add up to, folded.
+struct BlockSums {
+    Floats dots[kDoubles];        // ⟨z, c⟩
+    Floats squares[kDoubles];     // ‖c‖², or of residuals
+    Floats magnitudes[kDoubles];  // of what the sketch takes the signs
+};
+
+TURBOQUANT_INLINE void reduce_block(Floats (&rows)[kDoubles], int count, float (&sums)[kDoubles]) noexcept {
+    repeat_first(rows, count);
+    reduce_lanes(rows, sums);
+}
+
+// Writes the scales of a block's records, and records of zeros; returns the first whose scale overflows, or block.count.
+template <int Bits, bool Sketch>
+TURBOQUANT_INLINE int store_scales(const CodecPlan& plan, const Block& block, const Scales<Doubles>& scales,
+                                   BlockSums& sums, std::uint8_t* out) noexcept {
+    const std::size_t record_bytes = plan.record_bytes();
+    float index_scales[kDoubles], sketch_scales[kDoubles], dots[kDoubles], squares[kDoubles];
+    const bool wants_dots = Bits > 0 && !Sketch && plan.scale_rule != 0;
+    const bool wants_squares = Bits > 0 && (Sketch || plan.scale_rule == 2);
+    if (wants_dots) reduce_block(sums.dots, block.count, dots);
+    if (wants_squares) reduce_block(sums.squares, block.count, squares);
+    const Doubles squared = wants_squares ? load_doubles(squares) : scales.squared_norm;
+    if constexpr (Bits > 0)
+        store_floats(
+            index_scales,
+            scales.index_scale(plan.scale_rule, wants_dots ? load_doubles(dots) : scales.norm, squared));
+    if constexpr (Sketch) {
+        float magnitudes[kDoubles];
+        reduce_block(sums.magnitudes, block.count, magnitudes);
+        store_floats(sketch_scales, sketch_scale(plan, squared, load_doubles(magnitudes),
+                                                 Bits > 0 ? scales.norm * scales.power : scales.power));
+        for (int v = 0; v < block.count; ++v)
+            if (!plan.gaussian && !(magnitudes[v] > 0.0f)) sketch_scales[v] = 0.0f;
+    }
+    for (int v = 0; v < block.count; ++v, out += record_bytes) {
+        if (!(block.squared_norms[v] > 0.0f)) {
+            std::memset(out, 0, record_bytes);
+            continue;
+        }
+        if constexpr (Bits > 0)
+            if (!store_scale(out + plan.scale_offset(), plan.scale_type, index_scales[v])) return v;
+        if constexpr (Sketch)
+            if (!store_scale(out + plan.sketch_scale_offset(), ScaleType::float32, sketch_scales[v]))
+                return v;
+    }
+    return block.count;
+}
+
+// What became of a block of which `stored` records could be: an error unless that is all.
+TURBOQUANT_INLINE EncodeResult encoded(const Block& block, int stored) noexcept {
+    if (stored == block.count) return {stored, EncodeError::none, 0.0};
+    const double norm = std::sqrt(static_cast<double>(block.squared_norms[stored]));
+    return {stored, EncodeError::scale_overflow, norm * static_cast<double>(block.powers[stored])};
+}
+
+// --- Vectors in memory, a few at a time -----------------------------------------------------------------------------------
+
+// Codes of the rotated vector z, which becomes zero from coordinate dim to the end of its block of 64, to `out`, and what they
+// add up to. Where Sketch, z becomes the residual of the unit vector.
+template <int Bits, bool Sketch>
+TURBOQUANT_NOINLINE void encode_indices(const CodebookTable& codebook, int scale_rule, float* z, int dim,
+                                        float steps, float unit, std::uint8_t* out, Floats& dot,
+                                        Floats& square) noexcept {
+    const Nearest<Bits> nearest(codebook);
     const Centroids<Bits> centroids(codebook.centroids);
+    const Floats step_factor = broadcast(steps), unit_factor = broadcast(unit);
     Floats dots[kSums], squares[kSums];
     clear(dots);
     clear(squares);
-    for (int i = 0; i < dim; i += 32) {
-        Floats r[kSums];
-        Ints c[kSums];
+    clear_tail(z, dim);
+    std::uint8_t partial[kStepFloats];
+    for (int i = 0; i < dim; i += kStepFloats) {
+        const int rest = dim - i;
+        Floats r[kStep];
+        Bytes codes[kStep / 4];
         load_step(z + i, r);
-        load_step(codes + i, c);
-        centroid_step(centroids, c, r, dim - i, true, dots, squares);
+        quantize_step(nearest, r, step_factor, rest >= kStepFloats ? out + i / 8 * Bits : partial, codes);
+        if (!Sketch && scale_rule == 0) continue;
+        Floats c[kStep];
+        centroid_step(centroids, codes, rest, c);
+        if constexpr (Sketch) {
+            residual_step(r, unit_factor, c, squares);
+            TURBOQUANT_UNROLL
+            for (int k = 0; k < kStep; ++k) store(z + i + k * kLanes, r[k]);
+        } else {
+            sum_step(r, c, scale_rule == 2, dots, squares);
+        }
     }
-    return {reduce(dots), reduce(squares)};
+    if (const int rest = dim % kStepFloats; rest > 0)
+        store_partial(out + (dim - rest) / 8 * Bits, partial, rest * Bits);
+    dot = fold(dots);
+    square = fold(squares);
 }
 
-template <int Bits>
-TURBOQUANT_INLINE float residual(const CodebookTable& codebook, float* z, int dim, float unit,
-                                 const std::uint8_t* codes) noexcept {
-    const Centroids<Bits> centroids(codebook.centroids);
-    Floats squares[kSums];
-    clear(squares);
-    for (int i = 0; i < dim; i += 32) {
-        Floats r[kSums];
-        Ints c[kSums];
-        load_step(z + i, r);
-        load_step(codes + i, c);
-        residual_step(centroids, c, broadcast(unit), dim - i, r, squares);
-        TURBOQUANT_UNROLL
-        for (int k = 0; k < kSums; ++k) store(z + i + k * kLanes, r[k]);
-    }
-    return reduce(squares);
-}
-
-// Packs sign bits; returns ‖w‖₁.
-TURBOQUANT_NOINLINE inline float pack_signs(const float* w, int dim, std::uint8_t* out) noexcept {
+// Packs sign bits; returns the folded sums of ‖w‖₁.
+TURBOQUANT_NOINLINE inline Floats pack_signs(const float* w, int dim, std::uint8_t* out) noexcept {
     Floats magnitudes[kSums];
     clear(magnitudes);
     for (int i = 0; i < dim; i += 32) {
@@ -196,66 +264,16 @@ TURBOQUANT_NOINLINE inline float pack_signs(const float* w, int dim, std::uint8_
         const std::uint32_t bits = sign_step(r, magnitudes);
         std::uint8_t packed[4];
         std::memcpy(packed, &bits, 4);
-        store_partial(out + i / 8, packed, dim - i < 32 ? dim - i : 32);
+        if (dim - i >= 32)
+            std::memcpy(out + i / 8, packed, 4);
+        else
+            store_partial(out + i / 8, packed, dim - i);
     }
-    return reduce(magnitudes);
+    return fold(magnitudes);
 }
 
-// --- From sums to what is stored, in double, the same expressions on every path ---------------------------------------------
-
-// Of a vector z·2^exponent: its norm, the power, and the factors that bring growth·Πz to unit length and to codebook steps.
-struct VectorScales {
-    double squared_norm, norm, power, growth, unit;
-    float steps;
-    TURBOQUANT_INLINE VectorScales(const CodecPlan& plan, float squared, int exponent) noexcept
-        : squared_norm(static_cast<double>(squared)),
-          norm(std::sqrt(squared_norm)),
-          power(exponent == 0 ? 1.0 : std::ldexp(1.0, exponent)),
-          growth(plan.growth),
-          unit(1.0 / (norm * growth)),
-          steps(static_cast<float>(unit * plan.steps)) {}
-
-    TURBOQUANT_INLINE double index_scale(int rule, const CentroidSums& sums) const noexcept {
-        if (rule == 0) return norm * power;
-        const double dot = static_cast<double>(sums.dot);  // of growth·Πz with the centroids
-        return rule == 1 ? squared_norm * growth / dot * power
-                         : dot / (growth * static_cast<double>(sums.squares)) * power;
-    }
-};
-
-// The scale of the sketch of a vector whose square is `squared`, and whose length is then to be multiplied by `length`.
-TURBOQUANT_INLINE double sketch_scale(const CodecPlan& plan, double squared, float absolute_sum,
-                                      double length) noexcept {
-    if (plan.gaussian) return std::sqrt(squared) * length;
-    if (!(absolute_sum > 0.0f)) return 0.0;
-    return squared * plan.sketch->growth / static_cast<double>(absolute_sum) * length;
-}
-
-// --- Vectors of any dimension, a few at a time --------------------------------------------------------------------------
-
-// Indices and scale of the rotated vector z. Where Sketch, z becomes the residual of the unit vector, zero from d on, and
-// `squared` its squared norm. False where the scale overflows. codes: room for d bytes and a block.
-template <int Bits, bool Sketch>
-TURBOQUANT_NOINLINE bool encode_indices(const CodecPlan& plan, const VectorScales& scales, float* z,
-                                        std::uint8_t* out, std::uint8_t* codes, double& squared) noexcept {
-    const CodebookTable& codebook = *plan.codebook;
-    const int dim = plan.dim;
-    CentroidSums sums{0.0f, 0.0f};
-    clear_tail(z, dim);
-    if (!Sketch && plan.scale_rule == 0) {
-        quantize<Bits, false>(codebook, z, dim, scales.steps, out, codes);
-    } else {
-        quantize<Bits, true>(codebook, z, dim, scales.steps, out, codes);
-        if (!Sketch) sums = centroid_sums<Bits>(codebook, z, dim, codes);
-    }
-    if constexpr (Sketch)
-        squared =
-            static_cast<double>(residual<Bits>(codebook, z, dim, static_cast<float>(scales.unit), codes));
-    return store_scale(out + plan.scale_offset(), plan.scale_type, scales.index_scale(plan.scale_rule, sums));
-}
-
-// `count` columns (1 or more, up to kTogether) to consecutive records. `encoded` counts those written: fewer where one is
-// not finite, which is an error where it is the first. scratch: work_floats(3, d).
+// `count` columns (1 or more, up to vectors_together()) to consecutive records, fewer where one is not finite, which is an
+// error where it is the first. scratch: work_floats(2, d).
 template <int Bits, bool Sketch, int Dim>
 TURBOQUANT_NOINLINE EncodeResult encode_columns(const CodecPlan& plan, const InputColumns& in,
                                                 std::ptrdiff_t column, int count, std::uint8_t* out,
@@ -263,47 +281,39 @@ TURBOQUANT_NOINLINE EncodeResult encode_columns(const CodecPlan& plan, const Inp
     const int dim = plan.dim;
     const std::ptrdiff_t stride = padded(dim);
     const std::size_t record_bytes = plan.record_bytes();
-    float* const buffers[2] = {scratch, scratch + count * stride};
-    auto* const codes = reinterpret_cast<std::uint8_t*>(scratch + 2 * count * stride);
-    float* z = buffers[0];
-    LoadedVector vectors[kTogether];
-    for (int v = 0; v < count; ++v) {
-        vectors[v] = load_column(in, column + v, dim, z + v * stride);
-        if (vectors[v].finite) continue;
-        if (v == 0) return {0, EncodeError::not_finite, 0.0};
-        count = v;
+    float* const x = scratch + (Bits > 0 ? plan.rotation : plan.sketch)->lead();
+    float* const other = x + count * stride;
+    const Block block = load_block<0>(in, column, count, dim, x, stride);
+    if (block.count == 0) return {0, EncodeError::not_finite, 0.0};
+    const Scales<Doubles> scales(plan, load_doubles(block.squared_norms), load_doubles(block.powers));
+    BlockSums sums;
+    if constexpr (Bits > 0) {
+        float steps[kDoubles], units[kDoubles];
+        store_floats(steps, scales.steps);
+        store_floats(units, scales.unit);
+        float* z = rotate_all<false, Dim>(*plan.rotation, block.vectors, block.stride, x, other, stride,
+                                          block.count);
+        std::uint8_t* indices = out;
+        int v = 0;
+        do {
+            encode_indices<Bits, Sketch>(*plan.codebook, plan.scale_rule, z, dim, steps[v], units[v], indices,
+                                         sums.dots[v], sums.squares[v]);
+            z += stride, indices += record_bytes;
+        } while (++v < block.count);
     }
-    if constexpr (Bits > 0) z = rotate_all<false, Dim>(*plan.rotation, z, buffers[1], count, stride);
-    double squared[kTogether], lengths[kTogether];
-    for (int v = 0; v < count; ++v) {
-        const VectorScales scales(plan, vectors[v].squared_norm, vectors[v].exponent);
-        squared[v] = scales.squared_norm;
-        lengths[v] = Bits > 0 ? scales.norm * scales.power : scales.power;
-        if constexpr (Bits > 0) {
-            std::uint8_t* const record = out + static_cast<std::size_t>(v) * record_bytes;
-            if (vectors[v].squared_norm > 0.0f &&
-                !encode_indices<Bits, Sketch>(plan, scales, z + v * stride, record, codes, squared[v]))
-                return {v, EncodeError::scale_overflow, scales.norm * scales.power};
-        }
+    if constexpr (Sketch) {
+        float* w = Bits > 0 ? rotate_all<false, Dim>(*plan.sketch, other, x, block.count, stride)
+                            : rotate_all<false, Dim>(*plan.sketch, block.vectors, block.stride, x, other,
+                                                     stride, block.count);
+        std::uint8_t* signs = out + plan.index_bytes();
+        int v = 0;
+        do {
+            clear_tail(w, dim);
+            sums.magnitudes[v] = pack_signs(w, dim, signs);
+            w += stride, signs += record_bytes;
+        } while (++v < block.count);
     }
-    float* w = z;
-    if constexpr (Sketch)
-        w = rotate_all<false, Dim>(*plan.sketch, z, z == buffers[0] ? buffers[1] : buffers[0], count, stride);
-    for (int v = 0; v < count; ++v) {
-        std::uint8_t* const record = out + static_cast<std::size_t>(v) * record_bytes;
-        if (!(vectors[v].squared_norm > 0.0f)) {
-            std::memset(record, 0, record_bytes);
-        } else if constexpr (Sketch) {
-            clear_tail(w + v * stride, dim);
-            const float absolute_sum = pack_signs(w + v * stride, dim, record + plan.index_bytes());
-            if (!store_scale(record + plan.sketch_scale_offset(), ScaleType::float32,
-                             sketch_scale(plan, squared[v], absolute_sum, lengths[v])))
-                return {v, EncodeError::scale_overflow,
-                        std::sqrt(static_cast<double>(vectors[v].squared_norm)) *
-                            std::ldexp(1.0, vectors[v].exponent)};
-        }
-    }
-    return {count, EncodeError::none, 0.0};
+    return encoded(block, store_scales<Bits, Sketch>(plan, block, scales, sums, out));
 }
 
 // Records of the columns, one after another, by an encoder of its own: store(scales, z, spare, record) writes that of
@@ -315,26 +325,23 @@ TURBOQUANT_INLINE EncodeResult encode_each(const CodecPlan& plan, const InputCol
     const int dim = plan.dim, together = vectors_together<Dynamic>(plan);
     const std::ptrdiff_t stride = padded(dim);
     const std::size_t record_bytes = plan.record_bytes();
-    float* const other = scratch + together * stride;
-    LoadedVector vectors[kTogether];
+    float* const x = scratch + plan.rotation->lead();
+    float* const other = x + together * stride;
     for (std::ptrdiff_t column = 0; column < in.count;) {
-        int count = in.count - column < together ? static_cast<int>(in.count - column) : together;
-        for (int v = 0; v < count; ++v) {
-            vectors[v] = load_column(in, column + v, dim, scratch + v * stride);
-            if (vectors[v].finite) continue;
-            if (v == 0) return {column, EncodeError::not_finite, 0.0};
-            count = v;
-        }
-        float* z = rotate_all<false, Dynamic>(*plan.rotation, scratch, other, count, stride);
-        float* const spare = z == scratch ? other : scratch;
-        for (int v = 0; v < count; ++v, ++column, z += stride, out += record_bytes) {
-            if (!(vectors[v].squared_norm > 0.0f)) {
+        const int count = in.count - column < together ? static_cast<int>(in.count - column) : together;
+        const Block block = load_block<0>(in, column, count, dim, x, stride);
+        if (block.count == 0) return {column, EncodeError::not_finite, 0.0};
+        float* z = rotate_all<false, Dynamic>(*plan.rotation, block.vectors, block.stride, x, other, stride,
+                                              block.count);
+        for (int v = 0; v < block.count; ++v, ++column, z += stride, out += record_bytes) {
+            if (!(block.squared_norms[v] > 0.0f)) {
                 std::memset(out, 0, record_bytes);
                 continue;
             }
-            const VectorScales scales(plan, vectors[v].squared_norm, vectors[v].exponent);
+            const Scales<double> scales(plan, static_cast<double>(block.squared_norms[v]),
+                                        static_cast<double>(block.powers[v]));
             clear_tail(z, dim);
-            if (!store(scales, z, spare, out))
+            if (!store(scales, z, x, out))
                 return {column, EncodeError::scale_overflow, scales.norm * scales.power};
         }
     }

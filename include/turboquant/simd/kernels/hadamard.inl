@@ -26,9 +26,10 @@ TURBOQUANT_INLINE void butterflies(Floats (&r)[Registers]) noexcept {
 }
 
 // Where a transform takes its groups of 16 and puts them: group i comes from src + gather[i], times `in`, and lies at x
-// afterwards; or goes, times `out`, to dst + scatter[i]. Vectors lie `stride` floats apart in all three.
+// afterwards; or goes, times `out`, to dst + scatter[i]. Vectors lie src_stride floats apart at src, `stride` in x and dst.
 struct Ends {
     const float* src;
+    std::ptrdiff_t src_stride;
     const std::int32_t* gather;
     const float* in;
     float* x;
@@ -45,7 +46,7 @@ TURBOQUANT_NOINLINE void first_pass(const Ends& ends, std::ptrdiff_t registers) 
     const float *src = ends.src, *in = ends.in, *out = ends.out;
     float *x = ends.x, *dst = ends.dst;
     const std::int32_t *gather = ends.gather, *scatter = ends.scatter;
-    const std::ptrdiff_t stride = ends.stride;
+    const std::ptrdiff_t src_stride = ends.src_stride, stride = ends.stride;
     for (; registers > 0; registers -= Radix) {
         Floats r[Vectors][Radix];
         TURBOQUANT_UNROLL
@@ -53,7 +54,7 @@ TURBOQUANT_NOINLINE void first_pass(const Ends& ends, std::ptrdiff_t registers) 
             const float* from = src + gather[i / kGroup] + kLanes * (i % kGroup);
             const Floats factor = load(in + kLanes * i);
             TURBOQUANT_UNROLL
-            for (int v = 0; v < Vectors; ++v) r[v][i] = mul(load(from + v * stride), factor);
+            for (int v = 0; v < Vectors; ++v) r[v][i] = mul(load(from + v * src_stride), factor);
         }
         hadamard_lanes(r);
         TURBOQUANT_UNROLL

@@ -1,29 +1,54 @@
 // From the user's memory to a work buffer: conversion to float, the norm, and what makes any finite input safe.
 //
-// Squared norms are sums of 32 interleaved partial sums (coordinate j goes to sum j mod 32), reduced in a fixed order.
+// Sums over coordinates are made of 32 interleaved partial sums (coordinate j goes to sum j mod 32), reduced in a fixed
+// order: sum l + sum l+16, then l + l+8, … l + l+1.
 
 inline constexpr int kSums = 32 / kLanes;
 
-// z = x, zeros up to the next multiple of 32; returns ‖x‖². z may be x.
-TURBOQUANT_NOINLINE inline float load_vector(const float* x, int dim, float* z) noexcept {
-    Floats sums[kSums];
+TURBOQUANT_INLINE void clear(Floats (&sums)[kSums]) noexcept {
     TURBOQUANT_UNROLL
     for (int k = 0; k < kSums; ++k) sums[k] = zero();
+}
+
+// The steps of the reduction that leave one register, and all of them.
+TURBOQUANT_INLINE Floats fold(const Floats (&sums)[kSums]) noexcept {
+    Floats folded[kSums];
+    TURBOQUANT_UNROLL
+    for (int k = 0; k < kSums; ++k) folded[k] = sums[k];
+    TURBOQUANT_UNROLL
+    for (int half = kSums / 2; half > 0; half /= 2) {
+        TURBOQUANT_UNROLL
+        for (int k = 0; k < half; ++k) folded[k] = add(folded[k], folded[k + half]);
+    }
+    return folded[0];
+}
+TURBOQUANT_INLINE float reduce(const Floats (&sums)[kSums]) noexcept { return reduce_lanes(fold(sums)); }
+
+// The folded sums of ‖x‖². Where Copy, z = x, zeros up to the next multiple of 32; z may be x.
+template <bool Copy>
+TURBOQUANT_NOINLINE Floats squares(const float* x, int dim, float* z) noexcept {
+    Floats sums[kSums];
+    clear(sums);
     int i = 0;
     for (; i + 32 <= dim; i += 32) {
         TURBOQUANT_UNROLL
         for (int k = 0; k < kSums; ++k) {
             const Floats value = load(x + i + kLanes * k);
-            store(z + i + kLanes * k, value);
+            if (Copy) store(z + i + kLanes * k, value);
             sums[k] = fused(value, value, sums[k]);
         }
     }
     for (int k = 0; k < kSums && i < dim; ++k) {
         const Floats value = load_first(x + i + kLanes * k, dim - i - kLanes * k);
-        store(z + i + kLanes * k, value);
+        if (Copy) store(z + i + kLanes * k, value);
         sums[k] = fused(value, value, sums[k]);
     }
-    return reduce(sums);
+    return fold(sums);
+}
+
+// The copy, and ‖x‖².
+TURBOQUANT_INLINE float load_vector(const float* x, int dim, float* z) noexcept {
+    return reduce_lanes(squares<true>(x, dim, z));
 }
 
 // The column as floats: where it lies, or converted to `buffer`.
@@ -106,23 +131,95 @@ inline std::ptrdiff_t find_extreme_column(const InputColumns& in, std::ptrdiff_t
     return column;
 }
 
-// Zeros from coordinate dim to the end of its block of 64.
-TURBOQUANT_INLINE void clear_tail(float* z, int dim) noexcept {
-    for (int i = dim; (i & 63) != 0; ++i) z[i] = 0.0f;
-}
-
-// load_vector() to registers: r = x, returns ‖x‖².
+// squares() of d = kLanes·Registers coordinates, which stay in registers.
 template <int Registers>
-TURBOQUANT_INLINE float load_registers(const float* x, Floats (&r)[Registers]) noexcept {
+TURBOQUANT_INLINE Floats load_registers(const float* x, Floats (&r)[Registers]) noexcept {
     Floats sums[kSums];
-    TURBOQUANT_UNROLL
-    for (int k = 0; k < kSums; ++k) sums[k] = zero();
+    clear(sums);
     TURBOQUANT_UNROLL
     for (int i = 0; i < Registers; ++i) {
         r[i] = load(x + kLanes * i);
         sums[i % kSums] = fused(r[i], r[i], sums[i % kSums]);
     }
-    return reduce(sums);
+    return fold(sums);
+}
+
+// Vectors that take their steps together, at most as many as Doubles has lanes: where they lie, in the user's memory or
+// copied, and what scales them back.
+struct Block {
+    const float* vectors;
+    std::ptrdiff_t stride;
+    int count;
+    float squared_norms[kDoubles];
+    float powers[kDoubles];  // inputs are the vectors times these powers of two
+};
+
+// What belongs to the first vector, for the rest of a block as well.
+template <class T>
+TURBOQUANT_INLINE void repeat_first(T (&values)[kDoubles], int count) noexcept {
+    for (int v = count; v < kDoubles; ++v) values[v] = values[0];
+}
+
+// The same of a block with norms that are not ordinary: everything is copied to x, up to a vector that is not finite.
+TURBOQUANT_NOINLINE inline void load_extreme_block(Block& block, int dim, float* x,
+                                                   std::ptrdiff_t stride) noexcept {
+    for (int v = 0; v < block.count; ++v) {
+        float* const z = x + v * stride;
+        LoadedVector vector{load_vector(block.vectors + v * block.stride, dim, z), 0, true};
+        if (!ordinary_squared_norm(vector.squared_norm)) vector = scale_extreme_vector(z, dim);
+        if (!vector.finite) block.count = v;
+        block.squared_norms[v] = vector.squared_norm;
+        block.powers[v] = std::ldexp(1.0f, vector.exponent);
+    }
+    block.vectors = x;
+    block.stride = stride;
+}
+
+// `count` columns, fewer where one is not finite. x: room for copies, `stride` floats apart. Registers: how many of them make a
+// vector where that is known, else 0.
+template <int Registers>
+TURBOQUANT_INLINE Block load_block(const InputColumns& in, std::ptrdiff_t column, int count, int dim,
+                                   float* x, std::ptrdiff_t stride) noexcept {
+    Block block;
+    block.count = count;
+    const std::ptrdiff_t at = column * in.stride;
+    if (in.type == InputType::float32) {
+        block.vectors = static_cast<const float*>(in.data) + at;
+        block.stride = in.stride;
+    } else {
+        const auto* halves = static_cast<const std::uint16_t*>(in.data) + at;
+        for (int v = 0; v < count; ++v) convert_column(in.type, halves + v * in.stride, dim, x + v * stride);
+        block.vectors = x;
+        block.stride = stride;
+    }
+    Floats rows[kDoubles];
+    int v = 0;
+    do {
+        const float* const z = block.vectors + v * block.stride;
+        if constexpr (Registers > 0) {
+            Floats r[Registers];
+            rows[v] = load_registers(z, r);
+        } else {
+            rows[v] = squares<false>(z, dim, nullptr);
+        }
+    } while (++v < count);
+    repeat_first(rows, count);
+    reduce_lanes(rows, block.squared_norms);
+    bool ordinary = true;
+    for (v = 0; v < kDoubles; ++v) {
+        ordinary &= ordinary_squared_norm(block.squared_norms[v]);
+        block.powers[v] = 1.0f;
+    }
+    if (!ordinary) load_extreme_block(block, dim, x, stride);
+    return block;
+}
+
+// Zeros from coordinate dim to the end of its block of 64.
+TURBOQUANT_INLINE void clear_tail(float* z, int dim) noexcept {
+    const int end = (dim + 63) & ~63;
+    int i = dim;
+    for (; i + kLanes <= end; i += kLanes) store(z + i, zero());
+    store_first(z + i, zero(), end - i);
 }
 
 // Columns of the rotation alone, for d = kLanes·Registers a power of two, as long as their norms are ordinary; returns how
@@ -138,7 +235,7 @@ TURBOQUANT_NOINLINE std::ptrdiff_t rotate_columns_registers(const RotationPlan& 
         Floats r[Vectors][Registers];
         TURBOQUANT_UNROLL
         for (int v = 0; v < Vectors; ++v)
-            if (!ordinary_squared_norm(load_registers(x + v * stride, r[v]))) return column;
+            if (!ordinary_squared_norm(reduce_lanes(load_registers(x + v * stride, r[v])))) return column;
         if (transpose)
             rotate_transpose_registers(plan, r);
         else
@@ -190,8 +287,8 @@ inline std::ptrdiff_t rotate_columns(const RotationPlan& plan, bool transpose, c
                                      float* out, std::ptrdiff_t out_stride, float* scratch) noexcept {
     const int dim = plan.dim, together = vectors_together<Dynamic>(plan);
     const std::ptrdiff_t stride = padded(dim);
-    float* const x = scratch;
-    float* const other = scratch + together * stride;
+    float* const x = scratch + plan.lead();
+    float* const other = x + together * stride;
     std::ptrdiff_t bad = -1;
     for (std::ptrdiff_t column = 0; column < in.count;) {
         column += rotate_columns_fused(plan, transpose, in, column, out, out_stride);

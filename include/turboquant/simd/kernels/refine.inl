@@ -9,7 +9,10 @@ inline constexpr int kScaleFactors = 16, kPlainFactor = 7;
 // As many of them at a time as there are registers for their sums.
 inline constexpr int kFactorsTogether = kLanes == 16 ? 4 : 1;
 
-// centroid_sums() of the nearest codes of z·steps[f], for each f.
+// What the nearest codes of z·steps[f] add up to, for each f.
+struct CentroidSums {
+    float dot, squares;  // ⟨z, c⟩ and ‖c‖²
+};
 template <int Bits>
 TURBOQUANT_NOINLINE void nearest_sums(const CodebookTable& codebook, const float* z, int dim,
                                       const float* steps, CentroidSums* sums) noexcept {
@@ -73,13 +76,17 @@ TURBOQUANT_INLINE float best_steps(const CodebookTable& codebook, const float* z
 template <int Bits>
 EncodeResult encode_refined(const CodecPlan& plan, const InputColumns& in, std::uint8_t* out,
                             float* scratch) noexcept {
-    return encode_each(plan, in, out, scratch,
-                       [&](const VectorScales& scales, const float* z, float*, std::uint8_t* record) {
-                           CentroidSums sums;
-                           const float steps =
-                               best_steps<Bits>(*plan.codebook, z, plan.dim, scales.steps, sums);
-                           quantize<Bits, false>(*plan.codebook, z, plan.dim, steps, record, nullptr);
-                           return store_scale(record + plan.scale_offset(), plan.scale_type,
-                                              scales.index_scale(plan.scale_rule, sums));
-                       });
+    return encode_each(
+        plan, in, out, scratch, [&](const Scales<double>& scales, float* z, float*, std::uint8_t* record) {
+            CentroidSums sums;
+            const float steps =
+                best_steps<Bits>(*plan.codebook, z, plan.dim, static_cast<float>(scales.steps), sums);
+            Floats unused[2];
+            encode_indices<Bits, false>(*plan.codebook, 0, z, plan.dim, steps, 0.0f, record, unused[0],
+                                        unused[1]);
+            return store_scale(
+                record + plan.scale_offset(), plan.scale_type,
+                static_cast<float>(scales.index_scale(plan.scale_rule, static_cast<double>(sums.dot),
+                                                      static_cast<double>(sums.squares))));
+        });
 }

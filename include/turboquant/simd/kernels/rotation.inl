@@ -83,26 +83,33 @@ struct Round {
           tilted{plan.tail() > 0 ? order[0] : 0, plan.tail() > 0 ? order[1] : 16} {}
 };
 
-// Both windows of `Vectors` vectors, `stride` floats apart, where 16 | d: they share whole registers, and the last one has
-// the stages between registers only. Window: P where it is known to be so small that a window of all the vectors fits the
-// registers, else 0.
+// Vectors that a round takes from src and leaves in `other`, padded(dim) floats each. Πᵀ overwrites src: it is then x, as it
+// may be for Π.
+struct Buffers {
+    const float* src;
+    std::ptrdiff_t src_stride;
+    float* x;
+    float* other;
+    std::ptrdiff_t stride;  // of x and `other`
+    // The buffers of the next round.
+    TURBOQUANT_INLINE Buffers next() const noexcept { return {other, stride, other, x, stride}; }
+};
+
+// Both windows of `Vectors` vectors where 16 | d: they share whole registers, and the last one has the stages between
+// registers only. Window: P where it is known to be so small that a window of all the vectors fits the registers, else 0.
 template <int Window, bool Transpose, int Vectors>
-TURBOQUANT_INLINE void windows(const RotationPlan& plan, const Round& round, float* src, float* dst,
-                               std::ptrdiff_t stride) noexcept {
+TURBOQUANT_INLINE void windows(const RotationPlan& plan, const Round& round,
+                               const Buffers& buffers) noexcept {
     const int window = Window > 0 ? Window : plan.window, outside = plan.registers - window;
-    const std::ptrdiff_t registers = kGroup * window;
-    float* last = (Transpose ? src : dst) + 16 * outside;
+    const std::ptrdiff_t registers = kGroup * window, stride = buffers.stride;
+    float* const dst = buffers.other;
+    float* last = (Transpose ? buffers.x : dst) + 16 * outside;
     const float* in = round.last + 16 * outside;
-    Ends ends = Transpose
-                    ? Ends{src,
-                           plan.identity(),
-                           outside > 0 ? round.last : plan.ones(),
-                           src,
-                           dst,
-                           round.order,
-                           round.first,
-                           stride}
-                    : Ends{src, round.order, round.first, dst, dst, plan.identity(), round.first, stride};
+    Ends ends = Transpose ? Ends{buffers.x, stride, plan.identity(), outside > 0 ? round.last : plan.ones(),
+                                 buffers.x, dst,    round.order,     round.first,
+                                 stride}
+                          : Ends{buffers.src, buffers.src_stride, round.order, round.first, dst,
+                                 dst,         plan.identity(),    round.first, stride};
     if constexpr (Window > 0) {
         if (Transpose && outside > 0) inner_pass<Window, false, Vectors>(last, in, registers, kGroup, stride);
         first_pass<kGroup * Window, Transpose, Vectors>(ends, registers);
@@ -122,10 +129,13 @@ TURBOQUANT_INLINE void windows(const RotationPlan& plan, const Round& round, flo
 // Both windows where 16 does not divide d: the last one begins inside a register. The registers and the tail that the first
 // window has not are moved to or from their places.
 template <int Window, bool Transpose, int Vectors>
-TURBOQUANT_INLINE void unaligned_windows(const RotationPlan& plan, const Round& round, float* src, float* dst,
-                                         std::ptrdiff_t stride) noexcept {
+TURBOQUANT_INLINE void unaligned_windows(const RotationPlan& plan, const Round& round,
+                                         const Buffers& buffers) noexcept {
     const int window = Window > 0 ? Window : plan.window;
-    float* const last = (Transpose ? src : dst) + (plan.dim - 16 * window);
+    const std::ptrdiff_t src_stride = buffers.src_stride, stride = buffers.stride;
+    const float* const src = buffers.src;
+    float* const dst = buffers.other;
+    float* const last = (Transpose ? buffers.x : dst) + (plan.dim - 16 * window);
     const std::int32_t* own = plan.identity();
     const auto transform_window = [&](const Ends& ends) {
         if constexpr (Window > 0)
@@ -140,7 +150,7 @@ TURBOQUANT_INLINE void unaligned_windows(const RotationPlan& plan, const Round& 
         for (int v = 0; v < Vectors; ++v) {
             TURBOQUANT_UNROLL
             for (int k = 0; k < kGroup; ++k)
-                store(to + v * stride + kLanes * k, load(from + v * stride + kLanes * k));
+                store(to + v * stride + kLanes * k, load(from + v * src_stride + kLanes * k));
         }
     };
     const auto move_outside = [&] {
@@ -148,27 +158,27 @@ TURBOQUANT_INLINE void unaligned_windows(const RotationPlan& plan, const Round& 
         for (int i = window; i < plan.registers; ++i) move(round.order[i], 16 * i);
     };
     if constexpr (Transpose) {
-        transform_window({last, own, plan.ones(), last, last, own, round.last, stride});
+        float* const x = buffers.x;
+        transform_window({last, stride, own, plan.ones(), last, last, own, round.last, stride});
         move_outside();
-        transform_window({src, own, plan.ones(), src, dst, round.order, round.first, stride});
+        transform_window({x, stride, own, plan.ones(), x, dst, round.order, round.first, stride});
     } else {
         move_outside();
-        transform_window({src, round.order, round.first, dst, dst, own, round.first, stride});
-        transform_window({last, own, round.last, last, last, own, round.last, stride});
+        transform_window({src, src_stride, round.order, round.first, dst, dst, own, round.first, stride});
+        transform_window({last, stride, own, round.last, last, last, own, round.last, stride});
     }
 }
 
 // windows() of n = N groups of one register each, in registers.
 template <int N, bool Transpose, int Vectors>
-TURBOQUANT_INLINE void register_windows(const Round& round, const float* src, float* dst,
-                                        std::ptrdiff_t stride) noexcept {
+TURBOQUANT_INLINE void register_windows(const Round& round, const Buffers& buffers) noexcept {
     constexpr int kWindow = window_of(N), kOutside = N - kWindow;
     Floats r[Vectors][N];
     TURBOQUANT_UNROLL
     for (int i = 0; i < N; ++i) {
-        const float* from = Transpose ? src + 16 * i : src + round.order[i];
+        const float* from = buffers.src + (Transpose ? 16 * i : round.order[i]);
         TURBOQUANT_UNROLL
-        for (int v = 0; v < Vectors; ++v) r[v][i] = load(from + v * stride);
+        for (int v = 0; v < Vectors; ++v) r[v][i] = load(from + v * buffers.src_stride);
     }
     const auto multiply = [&](const float* factors, int first) {
         TURBOQUANT_UNROLL
@@ -197,42 +207,40 @@ TURBOQUANT_INLINE void register_windows(const Round& round, const float* src, fl
     }
     TURBOQUANT_UNROLL
     for (int i = 0; i < N; ++i) {
-        float* to = Transpose ? dst + round.order[i] : dst + 16 * i;
+        float* to = buffers.other + (Transpose ? round.order[i] : 16 * i);
         TURBOQUANT_UNROLL
-        for (int v = 0; v < Vectors; ++v) store(to + v * stride, r[v][i]);
+        for (int v = 0; v < Vectors; ++v) store(to + v * buffers.stride, r[v][i]);
     }
 }
 
-// growth·Πx, or growth·Πᵀx, of vectors at x; `other` is as large. Returns the one that holds the results. Groups: n where
-// all n are to be in registers, −P where a window is, else 0.
+// growth·Πx, or growth·Πᵀx. Groups: n where all n are to be in registers, −P where a window is, else 0.
 template <int Groups, bool Transpose, int Vectors>
-TURBOQUANT_NOINLINE float* rotate_structured(const RotationPlan& plan, float* x, float* other,
-                                             std::ptrdiff_t stride) noexcept {
-    for (int i = 0; i < kRounds; ++i) {
+TURBOQUANT_NOINLINE void rotate_structured(const RotationPlan& plan, const float* src,
+                                           std::ptrdiff_t src_stride, float* x, float* other,
+                                           std::ptrdiff_t stride) noexcept {
+    Buffers buffers{src, src_stride, x, other, stride};
+    for (int i = 0; i < kRounds; ++i, buffers = buffers.next()) {
         const int index = Transpose ? kRounds - 1 - i : i;
         const Round round(plan, index);
         const auto tilt_all = [&](float* y) {
             for (int v = 0; v < Vectors; ++v)
-                tilt(y + v * stride + round.tilted[0], y + v * stride + round.tilted[1]);
+                tilt(y + v * buffers.stride + round.tilted[0], y + v * buffers.stride + round.tilted[1]);
         };
-        if (!Transpose && index > 0) tilt_all(x);
+        if (!Transpose && index > 0) tilt_all(buffers.x);
         if constexpr (Groups > 0)
-            register_windows<Groups, Transpose, Vectors>(round, x, other, stride);
+            register_windows<Groups, Transpose, Vectors>(round, buffers);
         else if (plan.tail() > 0)
-            unaligned_windows<-Groups, Transpose, Vectors>(plan, round, x, other, stride);
+            unaligned_windows<-Groups, Transpose, Vectors>(plan, round, buffers);
         else
-            windows<-Groups, Transpose, Vectors>(plan, round, x, other, stride);
-        if (Transpose && index > 0) tilt_all(other);
-        float* result = other;
-        other = x;
-        x = result;
+            windows<-Groups, Transpose, Vectors>(plan, round, buffers);
+        if (Transpose && index > 0) tilt_all(buffers.other);
     }
-    return x;
 }
 
 // The same for dimensions that are no multiple of 16, where a register is a whole group: kernels/rotation_shifted.inl.
 template <int P, bool Transpose, int Vectors>
-float* rotate_shifted(const RotationPlan& plan, float* x, float* other, std::ptrdiff_t stride) noexcept;
+void rotate_shifted(const RotationPlan& plan, const float* src, std::ptrdiff_t src_stride, float* x,
+                    float* other, std::ptrdiff_t stride) noexcept;
 
 // --- The dense rotation ---------------------------------------------------------------------------------------------------
 
@@ -292,55 +300,62 @@ constexpr bool always_fused() noexcept {
 
 // rotate_structured() with a window of P groups, all of whose vectors fit the registers.
 template <int P, bool Transpose, int Dim>
-TURBOQUANT_INLINE float* rotate_window(const RotationPlan& plan, float* x, float* other, int count,
-                                       std::ptrdiff_t stride) noexcept {
+TURBOQUANT_INLINE void rotate_window(const RotationPlan& plan, const float* src, std::ptrdiff_t src_stride,
+                                     float* x, float* other, std::ptrdiff_t stride, int count) noexcept {
     constexpr int kVectors = vectors_of_window(P);
     if constexpr (kGroup == 1 && may_be_unaligned<Dim>()) {
         if (!plan.aligned())
-            return count > 1 ? rotate_shifted<P, Transpose, kVectors>(plan, x, other, stride)
-                             : rotate_shifted<P, Transpose, 1>(plan, x, other, stride);
+            return count > 1 ? rotate_shifted<P, Transpose, kVectors>(plan, src, src_stride, x, other, stride)
+                             : rotate_shifted<P, Transpose, 1>(plan, src, src_stride, x, other, stride);
     }
-    return count > 1 ? rotate_structured<-P, Transpose, kVectors>(plan, x, other, stride)
-                     : rotate_structured<0, Transpose, 1>(plan, x, other, stride);
+    return count > 1 ? rotate_structured<-P, Transpose, kVectors>(plan, src, src_stride, x, other, stride)
+                     : rotate_structured<0, Transpose, 1>(plan, src, src_stride, x, other, stride);
 }
 
-// growth·Πx, or growth·Πᵀx, of `count` vectors (1 or vectors_together()) at x, `stride` floats apart, each padded(dim) long;
-// `other` is as large, and both are overwritten. Returns the one that holds the results. Dim: the dimension where it is
-// fixed and the rotation not dense, so that only its path is compiled.
+// growth·Πx, or growth·Πᵀx, of `count` vectors (1 or vectors_together()) from src, src_stride floats apart, to `other` by way
+// of x; src may be x, and for Πᵀ must. Vectors are padded(dim) floats long in x and `other`, and `stride` apart. Dim: the
+// dimension where it is fixed and the rotation not dense, so that only its path is compiled.
 template <bool Transpose, int Dim>
-TURBOQUANT_NOINLINE float* rotate(const RotationPlan& plan, float* x, float* other, int count,
-                                  std::ptrdiff_t stride) noexcept {
+TURBOQUANT_NOINLINE void rotate(const RotationPlan& plan, const float* src, std::ptrdiff_t src_stride,
+                                float* x, float* other, std::ptrdiff_t stride, int count) noexcept {
+    static_assert(kRounds % 2 == 1, "each round takes the vectors to the other buffer");
     if constexpr (may_be_dense<Dim>()) {
-        if (plan.matrix != nullptr) {
-            dense_product(Transpose ? plan.transpose : plan.matrix, plan.dim, x, other);
-            return other;
-        }
+        if (plan.matrix != nullptr)
+            return dense_product(Transpose ? plan.transpose : plan.matrix, plan.dim, src, other);
     }
     if constexpr (in_registers<Dim>()) {
-        constexpr int kGroups = Dim / 16;
+        constexpr int kGroups = Dim / 16, kVectors = vectors_of_groups(kGroups);
         return count > 1
-                   ? rotate_structured<kGroups, Transpose, vectors_of_groups(kGroups)>(plan, x, other, stride)
-                   : rotate_structured<kGroups, Transpose, 1>(plan, x, other, stride);
+                   ? rotate_structured<kGroups, Transpose, kVectors>(plan, src, src_stride, x, other, stride)
+                   : rotate_structured<kGroups, Transpose, 1>(plan, src, src_stride, x, other, stride);
     } else {
         if constexpr (may_have_window<Dim>(2) && vectors_of_window(2) > 1)
-            if (plan.window == 2) return rotate_window<2, Transpose, Dim>(plan, x, other, count, stride);
+            if (plan.window == 2)
+                return rotate_window<2, Transpose, Dim>(plan, src, src_stride, x, other, stride, count);
         if constexpr (may_have_window<Dim>(4) && vectors_of_window(4) > 1)
-            if (plan.window == 4) return rotate_window<4, Transpose, Dim>(plan, x, other, count, stride);
+            if (plan.window == 4)
+                return rotate_window<4, Transpose, Dim>(plan, src, src_stride, x, other, stride, count);
         if constexpr (may_have_window<Dim>(8) && vectors_of_window(8) > 1)
-            if (plan.window == 8) return rotate_window<8, Transpose, Dim>(plan, x, other, count, stride);
+            if (plan.window == 8)
+                return rotate_window<8, Transpose, Dim>(plan, src, src_stride, x, other, stride, count);
         (void)count;
-        return rotate_structured<0, Transpose, 1>(plan, x, other, stride);
+        return rotate_structured<0, Transpose, 1>(plan, src, src_stride, x, other, stride);
     }
 }
 
-// The same of any count.
+// The same of any count. Returns `other`.
+template <bool Transpose, int Dim>
+TURBOQUANT_INLINE float* rotate_all(const RotationPlan& plan, const float* src, std::ptrdiff_t src_stride,
+                                    float* x, float* other, std::ptrdiff_t stride, int count) noexcept {
+    const int together = count == vectors_together<Dim>(plan) ? count : 1;
+    for (int v = 0; v < count; v += together)
+        rotate<Transpose, Dim>(plan, src + v * src_stride, src_stride, x + v * stride, other + v * stride,
+                               stride, together);
+    return other;
+}
+// Of vectors at x.
 template <bool Transpose, int Dim>
 TURBOQUANT_INLINE float* rotate_all(const RotationPlan& plan, float* x, float* other, int count,
                                     std::ptrdiff_t stride) noexcept {
-    if (count == 1 || count == vectors_together<Dim>(plan))
-        return rotate<Transpose, Dim>(plan, x, other, count, stride);
-    float* result = x;
-    for (int v = count - 1; v >= 0; --v)
-        result = rotate<Transpose, Dim>(plan, x + v * stride, other + v * stride, 1, stride);
-    return result;
+    return rotate_all<Transpose, Dim>(plan, x, stride, x, other, stride, count);
 }

@@ -21,10 +21,13 @@ TURBOQUANT_INLINE void multiply_registers(Floats (&r)[Vectors][P], const float* 
     }
 }
 
-// A round: x to `other`. The tails stay in registers, since memory has the first piece over their end.
+// A round. The tails stay in registers, since memory has the first piece over their end.
 template <int P, int Vectors>
-TURBOQUANT_INLINE void shifted_round(const RotationPlan& plan, int index, const float* x, float* other,
-                                     std::ptrdiff_t stride, Floats (&tails)[Vectors]) noexcept {
+TURBOQUANT_INLINE void shifted_round(const RotationPlan& plan, int index, const Buffers& buffers,
+                                     Floats (&tails)[Vectors]) noexcept {
+    const float* const src = buffers.src;
+    float* const other = buffers.other;
+    const std::ptrdiff_t src_stride = buffers.src_stride, stride = buffers.stride;
     const Round round(plan, index);
     const int n = plan.registers, t = plan.tail();
     const LaneShift shift(t);
@@ -32,14 +35,14 @@ TURBOQUANT_INLINE void shifted_round(const RotationPlan& plan, int index, const 
     TURBOQUANT_UNROLL
     for (int v = 0; v < Vectors; ++v) {
         TURBOQUANT_UNROLL
-        for (int i = 0; i < P; ++i) r[v][i] = load(x + v * stride + round.order[i]);
+        for (int i = 0; i < P; ++i) r[v][i] = load(src + v * src_stride + round.order[i]);
         if (index > 0) tilt_registers(r[v]);
     }
     multiply_registers(r, round.first);
     transform_registers(r);
     TURBOQUANT_UNROLL
     for (int v = 0; v < Vectors; ++v) {
-        const float* from = x + v * stride;
+        const float* from = src + v * src_stride;
         float* to = other + v * stride;
         store(to, r[v][0]);
         TURBOQUANT_UNROLL
@@ -70,8 +73,10 @@ TURBOQUANT_INLINE void shifted_round(const RotationPlan& plan, int index, const 
 
 // Its inverse, times 16P.
 template <int P, int Vectors>
-TURBOQUANT_INLINE void shifted_round_transpose(const RotationPlan& plan, int index, float* x, float* other,
-                                               std::ptrdiff_t stride, Floats (&tails)[Vectors]) noexcept {
+TURBOQUANT_INLINE void shifted_round_transpose(const RotationPlan& plan, int index, const Buffers& buffers,
+                                               Floats (&tails)[Vectors]) noexcept {
+    float *const x = buffers.x, *const other = buffers.other;
+    const std::ptrdiff_t stride = buffers.stride;
     const Round round(plan, index);
     const int n = plan.registers, t = plan.tail();
     const LaneShift shift(t), back(kLanes - t);
@@ -119,19 +124,16 @@ TURBOQUANT_INLINE void shifted_round_transpose(const RotationPlan& plan, int ind
 }
 
 template <int P, bool Transpose, int Vectors>
-TURBOQUANT_NOINLINE float* rotate_shifted(const RotationPlan& plan, float* x, float* other,
-                                          std::ptrdiff_t stride) noexcept {
+TURBOQUANT_NOINLINE void rotate_shifted(const RotationPlan& plan, const float* src, std::ptrdiff_t src_stride,
+                                        float* x, float* other, std::ptrdiff_t stride) noexcept {
+    Buffers buffers{src, src_stride, x, other, stride};
     Floats tails[Vectors];
     TURBOQUANT_UNROLL
-    for (int v = 0; v < Vectors; ++v) tails[v] = load(x + v * stride);
-    for (int i = 0; i < kRounds; ++i) {
+    for (int v = 0; v < Vectors; ++v) tails[v] = load(buffers.src + v * buffers.src_stride);
+    for (int i = 0; i < kRounds; ++i, buffers = buffers.next()) {
         if constexpr (Transpose)
-            shifted_round_transpose<P>(plan, kRounds - 1 - i, x, other, stride, tails);
+            shifted_round_transpose<P>(plan, kRounds - 1 - i, buffers, tails);
         else
-            shifted_round<P>(plan, i, x, other, stride, tails);
-        float* result = other;
-        other = x;
-        x = result;
+            shifted_round<P>(plan, i, buffers, tails);
     }
-    return x;
 }

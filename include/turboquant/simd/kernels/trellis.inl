@@ -151,12 +151,12 @@ TURBOQUANT_NOINLINE void load_trellis(const CodecPlan& plan, const std::uint8_t*
 
 // Indices and scale of the rotated vector z; `y`: a buffer as long. False where the scale overflows.
 template <int Bits>
-TURBOQUANT_NOINLINE bool encode_trellis_vector(const CodecPlan& plan, const VectorScales& scales,
+TURBOQUANT_NOINLINE bool encode_trellis_vector(const CodecPlan& plan, const Scales<double>& scales,
                                                const float* z, float* y, std::uint8_t* windows,
                                                std::uint8_t* out) noexcept {
     const TrellisTable& table = *plan.trellis;
     const int dim = plan.dim;
-    const Floats steps = broadcast(scales.steps);
+    const Floats steps = broadcast(static_cast<float>(scales.steps));
     for (int i = 0; i < dim; i += kLanes) store(y + i, mul(load(z + i), steps));
     int state = 0;
     const bool cyclic = dim >= kLeastCyclicDim;
@@ -171,7 +171,7 @@ TURBOQUANT_NOINLINE bool encode_trellis_vector(const CodecPlan& plan, const Vect
     }
     find_windows<Bits>(table, y, dim, state, cyclic ? state : -1, windows);
     store_windows<Bits>(windows, dim, out);
-    CentroidSums sums{0.0f, 0.0f};
+    double dot = 0.0, square = 0.0;
     if (plan.scale_rule != 0) {
         load_trellis<Bits>(plan, out, out + plan.index_bytes(), y);
         Floats dots[kSums], squares[kSums];
@@ -185,9 +185,11 @@ TURBOQUANT_NOINLINE bool encode_trellis_vector(const CodecPlan& plan, const Vect
                 squares[k] = fused(c, c, squares[k]);
             }
         }
-        sums = {reduce(dots), reduce(squares)};
+        dot = static_cast<double>(reduce(dots));
+        square = static_cast<double>(reduce(squares));
     }
-    return store_scale(out + plan.scale_offset(), plan.scale_type, scales.index_scale(plan.scale_rule, sums));
+    const double scale = scales.index_scale(plan.scale_rule, dot, square);
+    return store_scale(out + plan.scale_offset(), plan.scale_type, static_cast<float>(scale));
 }
 
 // encode() with trellis codes. scratch: work_floats(3, d).
@@ -197,7 +199,7 @@ EncodeResult encode_trellis(const CodecPlan& plan, const InputColumns& in, std::
     auto* const windows =
         reinterpret_cast<std::uint8_t*>(scratch + 2 * vectors_together<Dynamic>(plan) * padded(plan.dim));
     return encode_each(plan, in, out, scratch,
-                       [&](const VectorScales& scales, const float* z, float* y, std::uint8_t* record) {
+                       [&](const Scales<double>& scales, const float* z, float* y, std::uint8_t* record) {
                            return encode_trellis_vector<Bits>(plan, scales, z, y, windows, record);
                        });
 }

@@ -75,12 +75,16 @@ TURBOQUANT_INLINE void hadamard_lanes(Floats (&r)[Vectors][Registers]) noexcept 
     }
 }
 
-TURBOQUANT_INLINE float reduce(const Floats (&sums)[32 / kLanes]) noexcept {
-    float32x4_t a[4];
-    TURBOQUANT_UNROLL
-    for (int i = 0; i < 4; ++i) a[i] = vaddq_f32(sums[i].v, sums[i + 4].v);
-    const float32x4_t c = vaddq_f32(vaddq_f32(a[0], a[2]), vaddq_f32(a[1], a[3]));
-    return vpadds_f32(vadd_f32(vget_low_f32(c), vget_high_f32(c)));
+inline constexpr int kDoubles = 1;
+using Doubles = double;
+TURBOQUANT_INLINE double load_doubles(const float* p) noexcept { return static_cast<double>(*p); }
+TURBOQUANT_INLINE void store_floats(float* p, double a) noexcept { *p = static_cast<float>(a); }
+
+TURBOQUANT_INLINE float reduce_lanes(Floats a) noexcept {
+    return vpadds_f32(vadd_f32(vget_low_f32(a.v), vget_high_f32(a.v)));
+}
+TURBOQUANT_INLINE void reduce_lanes(const Floats (&rows)[kDoubles], float (&sums)[kDoubles]) noexcept {
+    sums[0] = reduce_lanes(rows[0]);
 }
 
 TURBOQUANT_INLINE std::uint32_t sign_bits(Floats a) noexcept {

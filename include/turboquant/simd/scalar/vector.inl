@@ -4,12 +4,13 @@
 // The vocabulary of kernels, the same on every target:
 //   kLanes, kRegisterPaths floats per vector; whether d = 8·kLanes and 16·kLanes have kernels that stay in registers
 //   Floats, Ints, Bytes kLanes floats; kLanes 32-bit integers; 4·kLanes bytes
+//   Doubles             kDoubles doubles, with * and /, root() and conversions from and to floats
 //   add, sub, mul       each result rounded once; a product is never fused into a later addition
 //   fused, fused_sub    a·b + c and a·b − c, rounded once
 //   multiply_add        a·b + c, rounded once or twice: only for scores, whose error bound allows both
 //   flip, keep          exclusive-or and bitwise-and with a mask
 //   hadamard_lanes      the butterflies (a, b) → (a+b, a−b) at distance 1, 2, … kLanes/2, in that order
-//   reduce              32 partial sums to one: lane l + lane l+16, then l + l+8, … l + l+1
+//   reduce_lanes        kLanes partial sums to one: lane l + lane l + kLanes/2, …, l + l+2, l + l+1; or kDoubles times that
 //   sign_bits, sign_masks   the lanes' sign bits as an integer, and −0.0 where the integer has a bit
 //   load_codes, codes_of    kLanes bytes, or those of register k of Nearest's four, each to a 32-bit lane
 //   Centroids<Bits>     code → centroid
@@ -160,12 +161,14 @@ TURBOQUANT_INLINE void hadamard_lanes(Floats (&r)[Vectors][Registers]) noexcept 
     }
 }
 
-TURBOQUANT_INLINE float reduce(const Floats (&sums)[32 / kLanes]) noexcept {
-    float s[32];
-    for (int i = 0; i < 32; ++i) s[i] = sums[i / kLanes].v[i % kLanes];
-    for (int half = 16; half > 0; half /= 2)
-        for (int i = 0; i < half; ++i) s[i] += s[i + half];
-    return s[0];
+inline constexpr int kDoubles = 1;
+using Doubles = double;
+TURBOQUANT_INLINE double load_doubles(const float* p) noexcept { return static_cast<double>(*p); }
+TURBOQUANT_INLINE void store_floats(float* p, double a) noexcept { *p = static_cast<float>(a); }
+
+TURBOQUANT_INLINE float reduce_lanes(Floats a) noexcept { return (a.v[0] + a.v[2]) + (a.v[1] + a.v[3]); }
+TURBOQUANT_INLINE void reduce_lanes(const Floats (&rows)[kDoubles], float (&sums)[kDoubles]) noexcept {
+    sums[0] = reduce_lanes(rows[0]);
 }
 
 TURBOQUANT_INLINE std::uint32_t sign_bits(Floats a) noexcept {
