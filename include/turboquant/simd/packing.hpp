@@ -81,6 +81,28 @@ TURBOQUANT_INLINE void pack_octets(const std::uint64_t* words, int count, std::u
     for (int i = 0; i < count; ++i) std::memcpy(out + Bits * i, words + i, Bits);
 }
 
+// The same of 8 words in a register of 64 bytes: which bytes each 128 bits take from their two words, Bits 16-bit lanes of
+// them, and which 16-bit lanes follow one another in the end.
+template <int Bits>
+struct OctetPack {
+    alignas(64) std::uint8_t bytes[64];
+    alignas(64) std::uint16_t words[32];
+};
+template <int Bits>
+constexpr OctetPack<Bits> make_octet_pack() noexcept {
+    OctetPack<Bits> table{};
+    for (int i = 0; i < 64; ++i) {
+        const int byte = i % 16;
+        table.bytes[i] = static_cast<std::uint8_t>(byte < Bits       ? byte
+                                                   : byte < 2 * Bits ? 8 + byte - Bits
+                                                                     : 0x80);
+    }
+    for (int i = 0; i < 4 * Bits; ++i) table.words[i] = static_cast<std::uint16_t>(8 * (i / Bits) + i % Bits);
+    return table;
+}
+template <int Bits>
+inline constexpr OctetPack<Bits> kOctetPack = make_octet_pack<Bits>();
+
 // Codes 8 at a time, one byte each, to the packed form.
 template <int Bits>
 TURBOQUANT_INLINE void pack_bytes(const std::uint8_t* codes, int octets, std::uint8_t* out) noexcept {

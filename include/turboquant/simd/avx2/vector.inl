@@ -100,7 +100,7 @@ TURBOQUANT_INLINE float reduce_lanes(Floats a) noexcept {
     c = _mm_add_ss(c, _mm_movehdup_ps(c));
     return _mm_cvtss_f32(c);
 }
-TURBOQUANT_INLINE void reduce_lanes(const Floats (&rows)[kDoubles], float (&sums)[kDoubles]) noexcept {
+TURBOQUANT_INLINE Doubles reduce_lanes(const Floats (&rows)[kDoubles]) noexcept {
     __m256 a[2];
     TURBOQUANT_UNROLL
     for (int i = 0; i < 2; ++i)
@@ -108,7 +108,8 @@ TURBOQUANT_INLINE void reduce_lanes(const Floats (&rows)[kDoubles], float (&sums
                              _mm256_permute2f128_ps(rows[2 * i].v, rows[2 * i + 1].v, 0x31));
     __m256 c = _mm256_add_ps(_mm256_shuffle_ps(a[0], a[1], 0x44), _mm256_shuffle_ps(a[0], a[1], 0xee));
     c = _mm256_add_ps(c, _mm256_permute_ps(c, 0xb1));  // rows 0, 0, 2, 2, then 1, 1, 3, 3
-    _mm_storeu_ps(sums, _mm_blend_ps(_mm256_castps256_ps128(c), _mm256_extractf128_ps(c, 1), 0xa));
+    return Doubles(
+        _mm256_cvtps_pd(_mm_blend_ps(_mm256_castps256_ps128(c), _mm256_extractf128_ps(c, 1), 0xa)));
 }
 
 TURBOQUANT_INLINE std::uint32_t sign_bits(Floats a) noexcept {

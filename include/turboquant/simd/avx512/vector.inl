@@ -135,8 +135,8 @@ TURBOQUANT_INLINE float reduce_lanes(Floats a) noexcept {
     c = _mm_add_ss(c, _mm_movehdup_ps(c));
     return _mm_cvtss_f32(c);
 }
-// Of lanes a half, a quarter, … apart, those of two vectors are added at once.
-TURBOQUANT_INLINE void reduce_lanes(const Floats (&rows)[kDoubles], float (&sums)[kDoubles]) noexcept {
+// Lanes a half, a quarter, … apart, those of two vectors at once.
+TURBOQUANT_INLINE Doubles reduce_lanes(const Floats (&rows)[kDoubles]) noexcept {
     __m512 a[4], b[2];
     TURBOQUANT_UNROLL
     for (int i = 0; i < 4; ++i)
@@ -149,7 +149,7 @@ TURBOQUANT_INLINE void reduce_lanes(const Floats (&rows)[kDoubles], float (&sums
     __m512 c = _mm512_add_ps(_mm512_shuffle_ps(b[0], b[1], 0x44), _mm512_shuffle_ps(b[0], b[1], 0xee));
     c = _mm512_add_ps(c, _mm512_permute_ps(c, 0xb1));  // lanes 4i and 4i+2: of rows i and i+4
     const __m512i natural = _mm512_set_epi32(0, 0, 0, 0, 0, 0, 0, 0, 14, 10, 6, 2, 12, 8, 4, 0);
-    _mm256_storeu_ps(sums, _mm512_castps512_ps256(_mm512_permutexvar_ps(natural, c)));
+    return Doubles(_mm512_cvtps_pd(_mm512_castps512_ps256(_mm512_permutexvar_ps(natural, c))));
 }
 
 TURBOQUANT_INLINE std::uint32_t sign_bits(Floats a) noexcept {
@@ -270,9 +270,11 @@ TURBOQUANT_INLINE void store_packed(std::uint8_t* out, Bytes codes) noexcept {
         const __m512i quads = _mm512_madd_epi16(pairs, _mm512_set1_epi32((1 << (2 * Bits + 16)) | 1));
         const __m512i octets = _mm512_or_si512(_mm512_and_si512(quads, _mm512_set1_epi64(0xffffffff)),
                                                _mm512_slli_epi64(_mm512_srli_epi64(quads, 32), 4 * Bits));
-        alignas(64) std::uint64_t words[8];
-        _mm512_store_si512(words, octets);
-        pack_octets<Bits>(words, 8, out);
+        // The Bits bytes of each octet: together in each 128 bits, whole words, which are then put together.
+        const __m512i bytes = _mm512_loadu_si512(kOctetPack<Bits>.bytes);
+        const __m512i packed = _mm512_permutexvar_epi16(_mm512_loadu_si512(kOctetPack<Bits>.words),
+                                                        _mm512_shuffle_epi8(octets, bytes));
+        _mm512_mask_storeu_epi8(out, (std::uint64_t{1} << 8 * Bits) - 1, packed);
     }
 }
 

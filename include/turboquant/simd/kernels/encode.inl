@@ -41,10 +41,26 @@ TURBOQUANT_INLINE bool store_scale(std::uint8_t* out, ScaleType type, float valu
     return (stored & exponent_mask) != exponent_mask;
 }
 
+// `bytes` bytes, at least Size and less than two. Left to memcpy() this takes longer than all else that a partial block does.
+template <std::size_t Size>
+TURBOQUANT_INLINE void copy_twice(std::uint8_t* out, const std::uint8_t* from, int bytes) noexcept {
+    std::memcpy(out, from, Size);
+    std::memcpy(out + bytes - Size, from + bytes - Size, Size);
+}
+
 // The last, incomplete block of a packed array: whole bytes, unused bits zero.
-TURBOQUANT_INLINE void store_partial(std::uint8_t* out, const std::uint8_t* packed, int bits) noexcept {
-    const int bytes = (bits + 7) / 8;
-    std::memcpy(out, packed, static_cast<std::size_t>(bytes));
+TURBOQUANT_NOINLINE inline void store_partial(std::uint8_t* out, const std::uint8_t* packed,
+                                              int bits) noexcept {
+    int bytes = (bits + 7) / 8;
+    for (; bytes >= 32; bytes -= 16, out += 16, packed += 16) std::memcpy(out, packed, 16);
+    if (bytes >= 16)
+        copy_twice<16>(out, packed, bytes);
+    else if (bytes >= 8)
+        copy_twice<8>(out, packed, bytes);
+    else if (bytes >= 4)
+        copy_twice<4>(out, packed, bytes);
+    else
+        for (int i = 0; i < bytes; ++i) out[i] = packed[i];
     if ((bits & 7) != 0) out[bytes - 1] = static_cast<std::uint8_t>(out[bytes - 1] & ((1 << (bits & 7)) - 1));
 }
 
@@ -166,30 +182,21 @@ struct BlockSums {
     Floats magnitudes[kDoubles];  // of what the sketch takes the signs
 };
 
-TURBOQUANT_INLINE void reduce_block(Floats (&rows)[kDoubles], int count, float (&sums)[kDoubles]) noexcept {
-    repeat_first(rows, count);
-    reduce_lanes(rows, sums);
-}
-
 // Writes the scales of a block's records, and records of zeros; returns the first whose scale overflows, or block.count.
 template <int Bits, bool Sketch>
 TURBOQUANT_INLINE int store_scales(const CodecPlan& plan, const Block& block, const Scales<Doubles>& scales,
                                    BlockSums& sums, std::uint8_t* out) noexcept {
     const std::size_t record_bytes = plan.record_bytes();
-    float index_scales[kDoubles], sketch_scales[kDoubles], dots[kDoubles], squares[kDoubles];
-    const bool wants_dots = Bits > 0 && !Sketch && plan.scale_rule != 0;
-    const bool wants_squares = Bits > 0 && (Sketch || plan.scale_rule == 2);
-    if (wants_dots) reduce_block(sums.dots, block.count, dots);
-    if (wants_squares) reduce_block(sums.squares, block.count, squares);
-    const Doubles squared = wants_squares ? load_doubles(squares) : scales.squared_norm;
-    if constexpr (Bits > 0)
-        store_floats(
-            index_scales,
-            scales.index_scale(plan.scale_rule, wants_dots ? load_doubles(dots) : scales.norm, squared));
+    float index_scales[kDoubles], sketch_scales[kDoubles];
+    Doubles dots = scales.norm, squares = scales.squared_norm;
+    if (Bits > 0 && !Sketch && plan.scale_rule != 0) dots = reduce_block(sums.dots, block.count);
+    if (Bits > 0 && (Sketch || plan.scale_rule == 2)) squares = reduce_block(sums.squares, block.count);
+    if constexpr (Bits > 0) store_floats(index_scales, scales.index_scale(plan.scale_rule, dots, squares));
     if constexpr (Sketch) {
+        const Doubles absolute_sums = reduce_block(sums.magnitudes, block.count);
         float magnitudes[kDoubles];
-        reduce_block(sums.magnitudes, block.count, magnitudes);
-        store_floats(sketch_scales, sketch_scale(plan, squared, load_doubles(magnitudes),
+        store_floats(magnitudes, absolute_sums);
+        store_floats(sketch_scales, sketch_scale(plan, squares, absolute_sums,
                                                  Bits > 0 ? scales.norm * scales.power : scales.power));
         for (int v = 0; v < block.count; ++v)
             if (!plan.gaussian && !(magnitudes[v] > 0.0f)) sketch_scales[v] = 0.0f;
@@ -212,7 +219,8 @@ TURBOQUANT_INLINE int store_scales(const CodecPlan& plan, const Block& block, co
 TURBOQUANT_INLINE EncodeResult encoded(const Block& block, int stored) noexcept {
     if (stored == block.count) return {stored, EncodeError::none, 0.0};
     const double norm = std::sqrt(static_cast<double>(block.squared_norms[stored]));
-    return {stored, EncodeError::scale_overflow, norm * static_cast<double>(block.powers[stored])};
+    const double power = block.extreme ? static_cast<double>(block.powers[stored]) : 1.0;
+    return {stored, EncodeError::scale_overflow, norm * power};
 }
 
 // --- Vectors in memory, a few at a time -----------------------------------------------------------------------------------
@@ -285,7 +293,7 @@ TURBOQUANT_NOINLINE EncodeResult encode_columns(const CodecPlan& plan, const Inp
     float* const other = x + count * stride;
     const Block block = load_block<0>(in, column, count, dim, x, stride);
     if (block.count == 0) return {0, EncodeError::not_finite, 0.0};
-    const Scales<Doubles> scales(plan, load_doubles(block.squared_norms), load_doubles(block.powers));
+    const Scales<Doubles> scales(plan, load_doubles(block.squared_norms), block.power());
     BlockSums sums;
     if constexpr (Bits > 0) {
         float steps[kDoubles], units[kDoubles];
@@ -339,7 +347,7 @@ TURBOQUANT_INLINE EncodeResult encode_each(const CodecPlan& plan, const InputCol
                 continue;
             }
             const Scales<double> scales(plan, static_cast<double>(block.squared_norms[v]),
-                                        static_cast<double>(block.powers[v]));
+                                        block.extreme ? static_cast<double>(block.powers[v]) : 1.0);
             clear_tail(z, dim);
             if (!store(scales, z, x, out))
                 return {column, EncodeError::scale_overflow, scales.norm * scales.power};

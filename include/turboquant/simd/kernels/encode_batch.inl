@@ -62,10 +62,10 @@ TURBOQUANT_INLINE void prefetch(const float* x) noexcept {
 // The records of a block, `Vectors` of its vectors in registers at a time; returns how many could be stored. nowhere: room for
 // a record; ahead: vectors that will be wanted next, as many and as far apart.
 template <int Bits, bool Sketch, int Vectors, int Registers>
-TURBOQUANT_NOINLINE int encode_block(const CodecPlan& plan, const Block& block, const float* ahead,
-                                     std::uint8_t* out, std::uint8_t* nowhere) noexcept {
+TURBOQUANT_INLINE int encode_block(const CodecPlan& plan, const Block& block, const float* ahead,
+                                   std::uint8_t* out, std::uint8_t* nowhere) noexcept {
     const std::size_t record_bytes = plan.record_bytes();
-    const Scales<Doubles> scales(plan, load_doubles(block.squared_norms), load_doubles(block.powers));
+    const Scales<Doubles> scales(plan, load_doubles(block.squared_norms), block.power());
     float steps[kDoubles], units[kDoubles];
     store_floats(steps, scales.steps);
     store_floats(units, scales.unit);

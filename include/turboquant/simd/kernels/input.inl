@@ -151,13 +151,16 @@ struct Block {
     std::ptrdiff_t stride;
     int count;
     float squared_norms[kDoubles];
-    float powers[kDoubles];  // inputs are the vectors times these powers of two
+    bool extreme;            // whether inputs are not the vectors, but the vectors times
+    float powers[kDoubles];  // these powers of two
+    TURBOQUANT_INLINE Doubles power() const noexcept { return extreme ? load_doubles(powers) : Doubles(1.0); }
 };
 
-// What belongs to the first vector, for the rest of a block as well.
-template <class T>
-TURBOQUANT_INLINE void repeat_first(T (&values)[kDoubles], int count) noexcept {
-    for (int v = count; v < kDoubles; ++v) values[v] = values[0];
+// The sums of a block's folded rows. Where vectors are missing, those of the first stand for them.
+TURBOQUANT_INLINE Doubles reduce_block(Floats (&rows)[kDoubles], int count) noexcept {
+    if (count == 1) return Doubles(static_cast<double>(reduce_lanes(rows[0])));
+    for (int v = count; v < kDoubles; ++v) rows[v] = rows[0];
+    return reduce_lanes(rows);
 }
 
 // The same of a block with norms that are not ordinary: everything is copied to x, up to a vector that is not finite.
@@ -175,22 +178,23 @@ TURBOQUANT_NOINLINE inline void load_extreme_block(Block& block, int dim, float*
     block.stride = stride;
 }
 
-// `count` columns, fewer where one is not finite. x: room for copies, `stride` floats apart. Registers: how many of them make a
-// vector where that is known, else 0.
+// `count` columns, fewer where one is not finite. x: room for copies, `stride` floats apart. One column alone is copied, lest it
+// be read twice from where it is not aligned. Registers: how many of them make a vector where that is known, else 0.
 template <int Registers>
 TURBOQUANT_INLINE Block load_block(const InputColumns& in, std::ptrdiff_t column, int count, int dim,
                                    float* x, std::ptrdiff_t stride) noexcept {
     Block block;
+    block.vectors = x;
+    block.stride = stride;
     block.count = count;
     const std::ptrdiff_t at = column * in.stride;
-    if (in.type == InputType::float32) {
-        block.vectors = static_cast<const float*>(in.data) + at;
-        block.stride = in.stride;
-    } else {
+    const bool copy = Registers == 0 && count == 1;
+    if (in.type != InputType::float32) {
         const auto* halves = static_cast<const std::uint16_t*>(in.data) + at;
         for (int v = 0; v < count; ++v) convert_column(in.type, halves + v * in.stride, dim, x + v * stride);
-        block.vectors = x;
-        block.stride = stride;
+    } else {
+        block.vectors = static_cast<const float*>(in.data) + at;
+        block.stride = in.stride;
     }
     Floats rows[kDoubles];
     int v = 0;
@@ -200,17 +204,14 @@ TURBOQUANT_INLINE Block load_block(const InputColumns& in, std::ptrdiff_t column
             Floats r[Registers];
             rows[v] = load_registers(z, r);
         } else {
-            rows[v] = squares<false>(z, dim, nullptr);
+            rows[v] = copy ? squares<true>(z, dim, x) : squares<false>(z, dim, nullptr);
         }
     } while (++v < count);
-    repeat_first(rows, count);
-    reduce_lanes(rows, block.squared_norms);
-    bool ordinary = true;
-    for (v = 0; v < kDoubles; ++v) {
-        ordinary &= ordinary_squared_norm(block.squared_norms[v]);
-        block.powers[v] = 1.0f;
-    }
-    if (!ordinary) load_extreme_block(block, dim, x, stride);
+    if (copy) block.vectors = x;
+    store_floats(block.squared_norms, reduce_block(rows, count));
+    block.extreme = false;
+    for (v = 0; v < kDoubles; ++v) block.extreme |= !ordinary_squared_norm(block.squared_norms[v]);
+    if (block.extreme) load_extreme_block(block, dim, x, stride);
     return block;
 }
 

@@ -83,8 +83,8 @@ TURBOQUANT_INLINE void store_floats(float* p, double a) noexcept { *p = static_c
 TURBOQUANT_INLINE float reduce_lanes(Floats a) noexcept {
     return vpadds_f32(vadd_f32(vget_low_f32(a.v), vget_high_f32(a.v)));
 }
-TURBOQUANT_INLINE void reduce_lanes(const Floats (&rows)[kDoubles], float (&sums)[kDoubles]) noexcept {
-    sums[0] = reduce_lanes(rows[0]);
+TURBOQUANT_INLINE double reduce_lanes(const Floats (&rows)[kDoubles]) noexcept {
+    return static_cast<double>(reduce_lanes(rows[0]));
 }
 
 TURBOQUANT_INLINE std::uint32_t sign_bits(Floats a) noexcept {

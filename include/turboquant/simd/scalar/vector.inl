@@ -167,8 +167,8 @@ TURBOQUANT_INLINE double load_doubles(const float* p) noexcept { return static_c
 TURBOQUANT_INLINE void store_floats(float* p, double a) noexcept { *p = static_cast<float>(a); }
 
 TURBOQUANT_INLINE float reduce_lanes(Floats a) noexcept { return (a.v[0] + a.v[2]) + (a.v[1] + a.v[3]); }
-TURBOQUANT_INLINE void reduce_lanes(const Floats (&rows)[kDoubles], float (&sums)[kDoubles]) noexcept {
-    sums[0] = reduce_lanes(rows[0]);
+TURBOQUANT_INLINE double reduce_lanes(const Floats (&rows)[kDoubles]) noexcept {
+    return static_cast<double>(reduce_lanes(rows[0]));
 }
 
 TURBOQUANT_INLINE std::uint32_t sign_bits(Floats a) noexcept {
