@@ -141,6 +141,13 @@ TURBOQUANT_INLINE void load_step(const float* z, Floats (&r)[Registers]) noexcep
     TURBOQUANT_UNROLL
     for (int k = 0; k < Registers; ++k) r[k] = load(z + k * kLanes);
 }
+// With zeros past the vector's end. Written to memory just before, they would keep the loads waiting.
+template <int Registers>
+TURBOQUANT_INLINE void load_step(const float* z, int rest, Floats (&r)[Registers]) noexcept {
+    if (rest >= Registers * kLanes) return load_step(z, r);
+    TURBOQUANT_UNROLL
+    for (int k = 0; k < Registers; ++k) r[k] = load_first(z + k * kLanes, rest - k * kLanes);
+}
 
 // --- From sums to what is stored ------------------------------------------------------------------------------------------
 // In double, the same expressions on every path. Number: double, or Doubles for a block of vectors.
@@ -163,6 +170,17 @@ struct Scales {
     TURBOQUANT_INLINE Number index_scale(int rule, Number dot, Number squares) const noexcept {
         if (rule == 0) return norm * power;
         return rule == 1 ? squared_norm * growth / dot * power : dot / (growth * squares) * power;
+    }
+};
+
+// What a block's vectors are multiplied by: zero where they are zero.
+struct Factors {
+    float steps[kDoubles], units[kDoubles];
+    TURBOQUANT_INLINE Factors(const Block& block, const Scales<Doubles>& scales) noexcept {
+        store_floats(steps, scales.steps);
+        store_floats(units, scales.unit);
+        for (int v = 0; v < block.count; ++v)
+            if (!(block.squared_norms[v] > 0.0f)) steps[v] = units[v] = 0.0f;
     }
 };
 
@@ -225,8 +243,7 @@ TURBOQUANT_INLINE EncodeResult encoded(const Block& block, int stored) noexcept 
 
 // --- Vectors in memory, a few at a time -----------------------------------------------------------------------------------
 
-// Codes of the rotated vector z, which becomes zero from coordinate dim to the end of its block of 64, to `out`, and what they
-// add up to. Where Sketch, z becomes the residual of the unit vector.
+// Codes of the rotated vector z to `out`, and what they add up to. Where Sketch, z becomes the residual of the unit vector.
 template <int Bits, bool Sketch>
 TURBOQUANT_NOINLINE void encode_indices(const CodebookTable& codebook, int scale_rule, float* z, int dim,
                                         float steps, float unit, std::uint8_t* out, Floats& dot,
@@ -237,13 +254,12 @@ TURBOQUANT_NOINLINE void encode_indices(const CodebookTable& codebook, int scale
     Floats dots[kSums], squares[kSums];
     clear(dots);
     clear(squares);
-    clear_tail(z, dim);
     std::uint8_t partial[kStepFloats];
     for (int i = 0; i < dim; i += kStepFloats) {
         const int rest = dim - i;
         Floats r[kStep];
         Bytes codes[kStep / 4];
-        load_step(z + i, r);
+        load_step(z + i, rest, r);
         quantize_step(nearest, r, step_factor, rest >= kStepFloats ? out + i / 8 * Bits : partial, codes);
         if (!Sketch && scale_rule == 0) continue;
         Floats c[kStep];
@@ -268,7 +284,7 @@ TURBOQUANT_NOINLINE inline Floats pack_signs(const float* w, int dim, std::uint8
     clear(magnitudes);
     for (int i = 0; i < dim; i += 32) {
         Floats r[kSums];
-        load_step(w + i, r);
+        load_step(w + i, dim - i, r);
         const std::uint32_t bits = sign_step(r, magnitudes);
         std::uint8_t packed[4];
         std::memcpy(packed, &bits, 4);
@@ -296,16 +312,14 @@ TURBOQUANT_NOINLINE EncodeResult encode_columns(const CodecPlan& plan, const Inp
     const Scales<Doubles> scales(plan, load_doubles(block.squared_norms), block.power());
     BlockSums sums;
     if constexpr (Bits > 0) {
-        float steps[kDoubles], units[kDoubles];
-        store_floats(steps, scales.steps);
-        store_floats(units, scales.unit);
+        const Factors factors(block, scales);
         float* z = rotate_all<false, Dim>(*plan.rotation, block.vectors, block.stride, x, other, stride,
                                           block.count);
         std::uint8_t* indices = out;
         int v = 0;
         do {
-            encode_indices<Bits, Sketch>(*plan.codebook, plan.scale_rule, z, dim, steps[v], units[v], indices,
-                                         sums.dots[v], sums.squares[v]);
+            encode_indices<Bits, Sketch>(*plan.codebook, plan.scale_rule, z, dim, factors.steps[v],
+                                         factors.units[v], indices, sums.dots[v], sums.squares[v]);
             z += stride, indices += record_bytes;
         } while (++v < block.count);
     }
@@ -316,7 +330,6 @@ TURBOQUANT_NOINLINE EncodeResult encode_columns(const CodecPlan& plan, const Inp
         std::uint8_t* signs = out + plan.index_bytes();
         int v = 0;
         do {
-            clear_tail(w, dim);
             sums.magnitudes[v] = pack_signs(w, dim, signs);
             w += stride, signs += record_bytes;
         } while (++v < block.count);

@@ -66,9 +66,7 @@ TURBOQUANT_INLINE int encode_block(const CodecPlan& plan, const Block& block, co
                                    std::uint8_t* out, std::uint8_t* nowhere) noexcept {
     const std::size_t record_bytes = plan.record_bytes();
     const Scales<Doubles> scales(plan, load_doubles(block.squared_norms), block.power());
-    float steps[kDoubles], units[kDoubles];
-    store_floats(steps, scales.steps);
-    store_floats(units, scales.unit);
+    const Factors factors(block, scales);
     BlockSums sums;
     for (int first = 0; first < block.count; first += Vectors) {
         Floats r[Vectors][Registers];
@@ -85,9 +83,9 @@ TURBOQUANT_INLINE int encode_block(const CodecPlan& plan, const Block& block, co
             rotate_registers(*plan.rotation, r);
             TURBOQUANT_UNROLL
             for (int v = 0; v < Vectors; ++v)
-                encode_registers<Bits, Sketch>(*plan.codebook, plan.scale_rule, r[v], steps[first + v],
-                                               units[first + v], records[v], sums.dots[first + v],
-                                               sums.squares[first + v]);
+                encode_registers<Bits, Sketch>(*plan.codebook, plan.scale_rule, r[v],
+                                               factors.steps[first + v], factors.units[first + v], records[v],
+                                               sums.dots[first + v], sums.squares[first + v]);
         }
         if constexpr (Sketch) {
             rotate_registers(*plan.sketch, r);

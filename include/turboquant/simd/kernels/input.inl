@@ -166,6 +166,7 @@ TURBOQUANT_INLINE Doubles reduce_block(Floats (&rows)[kDoubles], int count) noex
 // The same of a block with norms that are not ordinary: everything is copied to x, up to a vector that is not finite.
 TURBOQUANT_NOINLINE inline void load_extreme_block(Block& block, int dim, float* x,
                                                    std::ptrdiff_t stride) noexcept {
+    for (float& power : block.powers) power = 1.0f;
     for (int v = 0; v < block.count; ++v) {
         float* const z = x + v * stride;
         LoadedVector vector{load_vector(block.vectors + v * block.stride, dim, z), 0, true};
