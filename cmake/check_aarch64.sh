@@ -19,7 +19,7 @@ cmake -S /usr/src/googletest -B "$build/googletest" -DCMAKE_TOOLCHAIN_FILE="$too
 cmake --build "$build/googletest" --parallel "$jobs" --target install
 
 cmake -S . -B "$build/test" -DCMAKE_TOOLCHAIN_FILE="$toolchain" -DGTest_DIR="$build/prefix/lib/cmake/GTest" \
-      -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_CXX_FLAGS_RELWITHDEBINFO="-O2" \
+      -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_CXX_FLAGS_RELWITHDEBINFO="-O2" -DTURBOQUANT_TEST_FLAGS=-O1 \
       -DTURBOQUANT_BUILD_TESTS=ON -DTURBOQUANT_BUILD_BENCHMARKS=OFF -DTURBOQUANT_BUILD_EXAMPLES=OFF \
       -DTURBOQUANT_TEST_FILTER="${TURBOQUANT_TEST_FILTER:-}"
 cmake --build "$build/test" --parallel "$jobs"
