@@ -17,3 +17,8 @@ build_and_test() {  # <preset>
     cmake --build --preset "$1" --parallel "$jobs"
     ctest --preset "$1"
 }
+
+build_benchmarks() {  # <folder below build> <CMake options...>
+    cmake -S . -B "build/$1" -DTURBOQUANT_BUILD_TESTS=OFF -DTURBOQUANT_BUILD_EXAMPLES=OFF "${@:2}"
+    cmake --build "build/$1" --parallel "$jobs"
+}

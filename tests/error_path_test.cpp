@@ -188,44 +188,39 @@ TEST(ErrorPaths, BlocksOfOtherSizes) {
                         " bytes; expected " + std::to_string(bytes) + " and " + std::to_string(bytes));
 }
 
+// Eight bytes of a header, under a checksum that fits, and what is then said.
+struct Forgery {
+    std::size_t at;
+    std::uint64_t value;
+    const char* message;
+};
+template <class Container>
+void expect_refused(std::string file, const Forgery& wrong) {
+    saved_files::put(file, wrong.at, 8, wrong.value);
+    saved_files::repair_header(file);
+    std::istringstream is(file);
+    expect_contains(message_of([&] { (void)Container::load(is); }), wrong.message);
+}
+
 TEST(ErrorPaths, NumbersOfAnIndex) {
     const std::string good = saved(some_index());
-    const struct {
-        std::size_t at;
-        std::uint64_t value;
-        const char* message;
-    } cases[] = {{32, 3, "number 0 of the index: expected at most 2, but the header says 3"},
-                 {96, 1, "number 8 of the index: expected at most 0, but the header says 1"},
-                 {56, 5000, "vectors before the mean is known, at most: expected 1023, but got 5000"},
-                 {56, 41, "the header names 41 vectors, which do not fill "},
-                 {16, std::uint64_t{1} << 63, "bytes of the container, at least: expected "}};
-    for (const auto& wrong : cases) {
-        std::string file = good;
-        saved_files::put(file, wrong.at, 8, wrong.value);
-        saved_files::repair_header(file);
-        std::istringstream is(file);
-        expect_contains(message_of([&] { (void)FlatIndex::load(is); }), wrong.message);
-    }
+    const Forgery cases[] = {
+        {32, 3, "number 0 of the index: expected at most 2, but the header says 3"},
+        {96, 1, "number 8 of the index: expected at most 0, but the header says 1"},
+        {56, 5000, "vectors before the mean is known, at most: expected 1023, but got 5000"},
+        {56, 41, "the header names 41 vectors, which do not fill "},
+        {16, std::uint64_t{1} << 63, "bytes of the container, at least: expected "}};
+    for (const Forgery& wrong : cases) expect_refused<FlatIndex>(good, wrong);
 }
 
 TEST(ErrorPaths, NumbersOfACache) {
     const std::string good = saved(some_cache());
-    const struct {
-        std::size_t at;
-        std::uint64_t value;
-        const char* message;
-    } cases[] = {{88, 8, "reserved byte of the header: expected 0, but got 8"},
-                 {64, 2, "bytes per vector: expected 1, but got 2"},
-                 {72, 5, "fingerprint: expected "},
-                 {56, 8, "bytes of the payload, at least: expected "},
-                 {80, 64, "bytes of the record: expected "}};
-    for (const auto& wrong : cases) {
-        std::string file = good;
-        saved_files::put(file, wrong.at, 8, wrong.value);
-        saved_files::repair_header(file);
-        std::istringstream is(file);
-        expect_contains(message_of([&] { (void)KvCache::load(is); }), wrong.message);
-    }
+    const Forgery cases[] = {{88, 8, "reserved byte of the header: expected 0, but got 8"},
+                             {64, 2, "bytes per vector: expected 1, but got 2"},
+                             {72, 5, "fingerprint: expected "},
+                             {56, 8, "bytes of the payload, at least: expected "},
+                             {80, 64, "bytes of the record: expected "}};
+    for (const Forgery& wrong : cases) expect_refused<KvCache>(good, wrong);
     const Directory directory;
     const std::string path = (directory / "cache").string();
     std::ofstream(path, std::ios::binary) << good << '!';
@@ -243,12 +238,9 @@ TEST(ErrorPaths, SizesOfAPreamble) {
     saved_files::repair_header(codes);
     expect_contains(message_of([&] { (void)saved_files::loaded<Split>(codes); }),
                     "bytes of the preamble: expected ");
-    std::string cache = saved(tq::BasicKvCache<Split>(split, split));
-    saved_files::put(cache, 88, 8, 8);
-    saved_files::repair_header(cache);
-    std::istringstream is(cache);
-    expect_contains(message_of([&] { (void)tq::BasicKvCache<Split>::load(is); }),
-                    "bytes of a preamble outside of the payload: expected 0, but got 8");
+    expect_refused<tq::BasicKvCache<Split>>(
+        saved(tq::BasicKvCache<Split>(split, split)),
+        {88, 8, "bytes of a preamble outside of the payload: expected 0, but got 8"});
 }
 
 // --- Calls ----------------------------------------------------------------------------------------------------------------

@@ -188,7 +188,7 @@ struct WideKernels {
     simd::WideSumsKernel* accumulate = nullptr;
     WideKernels() {
 #if TURBOQUANT_X86
-        if (active_target() != Target::avx512_vnni) return;
+        if (!simd::has_wide_kernels()) return;
         round = &simd::avx512_vnni::round_wide_rows;
         products = simd::wide_products_kernel<Bits>();
         accumulate = simd::wide_sums_kernel<Bits>();

@@ -114,7 +114,7 @@ public:
                 "MseQuantizer: expected ScaleRule::unbiased or least_squares with Refinement::scale_search, "
                 "but got "
                 "ScaleRule::norm, for which the nearest centroids are best");
-        this->plan_.encoder = [] { return refined_encode_kernel(); };
+        this->plan_.encoder = &simd::refined_encode_kernel<Bits>;
     }
     // Fixed Dim only.
     template <int D = Dim, std::enable_if_t<D != Eigen::Dynamic, int> = 0>
@@ -132,8 +132,6 @@ private:
     MseQuantizer(RotationT rotation, ScaleRule rule)
         : Base(detail::scalar_id<ScaleT>(QuantizerKind::mse, Bits, rotation), make_plan(rotation, rule)),
           rotation_(std::move(rotation)) {}
-
-    static simd::EncodeKernel* refined_encode_kernel() { return simd::refined_encode_kernel<Bits>(); }
 
     static simd::CodecPlan make_plan(const RotationT& rotation, ScaleRule rule) {
         simd::CodecPlan plan = detail::scalar_plan<ScaleT>(Bits, rotation, rule);

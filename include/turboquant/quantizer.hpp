@@ -322,7 +322,7 @@ private:
     static constexpr int kTrellisBits = IndexBits - simd::kTrellis;
 
     // The dimension that kernels are compiled for: a dense rotation has but one path.
-    static constexpr int kKernelDim = simd::kKernelDim < Derived::kStructured ? Dim : Dynamic > ;
+    static constexpr int kKernelDim = simd::kKernelDim<(Derived::kStructured ? Dim : Dynamic)>;
 
     // Shares out `count` vectors: body(part, first, count, scratch) for each part, with `floats` floats of work memory.
     template <class Body>
@@ -431,12 +431,7 @@ private:
     // Whether with one of 15 bits, on targets that have the lookups.
     template <Score Kind>
     static bool wide() {
-#if TURBOQUANT_X86
-        return Kind == kInnerProducts && IndexBits > 4 && !kTrellis && !HasSketch &&
-               active_target() == Target::avx512_vnni;
-#else
-        return false;
-#endif
+        return Kind == kInnerProducts && IndexBits > 4 && !kTrellis && !HasSketch && simd::has_wide_kernels();
     }
 
     template <Score Kind>
