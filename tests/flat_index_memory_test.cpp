@@ -1,5 +1,7 @@
 // The memory an index takes: what its vectors need, and little else.
+#include <algorithm>
 #include <cstddef>
+#include <memory>
 #include <type_traits>
 
 #include <gtest/gtest.h>
@@ -81,6 +83,33 @@ TYPED_TEST(FlatIndexMemory, Reserve) {
     EXPECT_GE(reserved, empty + 5000 * (index.quantizer().bytes_per_vector() + 4));
     index.add(vectors(100, 5000, 1));
     EXPECT_EQ(index.bytes(), reserved);
+}
+
+// Enough for segments that share an allocation, then more, and copies.
+TYPED_TEST(FlatIndexMemory, ReserveOfMuch) {
+    const Index dim = 1024, n = 20500;
+    const auto options = options_of(Metric::inner_product, false);
+    const Eigen::MatrixXf x = vectors(dim, 512, 1), queries = vectors(dim, 2, 2);
+    tq::FlatIndex<tq::Dynamic, TypeParam::value> grown(dim, options), reserved(dim, options);
+    reserved.add(x.leftCols(100));
+    reserved.reserve(n);
+    const std::size_t before = reserved.bytes();
+    EXPECT_LE(before,
+              static_cast<std::size_t>(n) * (reserved.quantizer().bytes_per_vector() + 4) * 102 / 100);
+    grown.add(x.leftCols(100));
+    while (grown.size() < n) {
+        const Index some = std::min<Index>(512, n - grown.size());
+        grown.add(x.leftCols(some));
+        reserved.add(x.leftCols(some));
+    }
+    EXPECT_EQ(reserved.bytes(), before);
+    reserved.add(x);
+    grown.add(x);
+    const auto copy = std::make_unique<tq::FlatIndex<tq::Dynamic, TypeParam::value>>(reserved);
+    const Eigen::MatrixXf scores = grown.scores(queries);
+    EXPECT_TRUE(same(reserved.scores(queries), scores));
+    reserved = tq::FlatIndex<tq::Dynamic, TypeParam::value>(dim, options);
+    EXPECT_TRUE(same(copy->scores(queries), scores));
 }
 
 }  // namespace

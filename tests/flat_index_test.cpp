@@ -61,10 +61,13 @@ TYPED_TEST(FlatIndexOf, WithoutCentringNothingIsKept) {
 
 TYPED_TEST(FlatIndexOf, HowCallsSplitTheVectorsDoesNotMatter) {
     const Index n = 2300;
-    const Eigen::MatrixXf x = with_ties(n, 1), queries = vectors(kDim, 4, 2);
+    const Eigen::MatrixXf all_ordinary = vectors(kDim, n, 1), some_zero = with_ties(n, 1);
+    const Eigen::MatrixXf queries = vectors(kDim, 4, 2);
     for (const Metric metric : all_metrics())
-        for (const bool centring : {false, true}) {
-            SCOPED_TRACE(testing::Message() << name_of(metric) << ", centring " << centring);
+        for (const int variant : {0, 1, 2, 3}) {
+            const bool centring = variant % 2 != 0;
+            const Eigen::MatrixXf& x = variant < 2 ? all_ordinary : some_zero;
+            SCOPED_TRACE(testing::Message() << name_of(metric) << ", variant " << variant);
             const auto options = options_of(metric, centring);
             TypeParam once(kDim, options), singly(kDim, options), pieces(kDim, options),
                 reserved(kDim, options);

@@ -19,12 +19,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <memory>
-#include <new>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "turboquant/aligned_bytes.hpp"
 #include "turboquant/config.hpp"
 #include "turboquant/random.hpp"
 #include "turboquant/rotation.hpp"
@@ -239,19 +238,14 @@ public:
     }
 
 private:
-    struct AlignedDelete {
-        void operator()(std::uint8_t* p) const noexcept { ::operator delete[](p, std::align_val_t{64}); }
-    };
-
     void grow_bytes(std::size_t wanted) {
-        std::unique_ptr<std::uint8_t[], AlignedDelete> larger(
-            static_cast<std::uint8_t*>(::operator new[](wanted, std::align_val_t{64})));
+        detail::AlignedBytes larger = detail::allocate_bytes(wanted);
         if (bytes() > 0) std::memcpy(larger.get(), buffer_.get(), bytes());
         buffer_ = std::move(larger);
         capacity_ = wanted;
     }
 
-    std::unique_ptr<std::uint8_t[], AlignedDelete> buffer_;
+    detail::AlignedBytes buffer_;
     std::size_t capacity_ = 0;
     Index size_ = 0;
     std::size_t stride_ = 0;

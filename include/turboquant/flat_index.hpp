@@ -80,13 +80,13 @@ private:
 
 namespace detail {
 
-// Whether a quantizer says which column it cannot encode (QuantizerInterface::try_encode).
+// Whether a quantizer encodes columns less a mean, and says which one it cannot (QuantizerInterface::encode_records).
 template <class Q, class = void>
-struct has_try_encode : std::false_type {};
+struct has_encode_records : std::false_type {};
 template <class Q>
-struct has_try_encode<Q, std::void_t<decltype(std::declval<const Q&>().try_encode(
-                             std::declval<const Eigen::MatrixXf&>(), std::declval<Codes&>()))>>
-    : std::true_type {};
+struct has_encode_records<Q, std::void_t<decltype(std::declval<const Q&>().encode_records(
+                                 std::declval<const simd::InputColumns&>(), std::declval<std::uint8_t*>(),
+                                 std::declval<float*>()))>> : std::true_type {};
 
 // A callable without its type, so that the scan is compiled once for all filters.
 struct FilterRef {
@@ -280,6 +280,10 @@ private:
     void keep_exact(const simd::InputColumns& in, Index first, Index count);
     void encode(const simd::InputColumns& in, Index first, Index count, Index stored, Codes& codes);
     void settle_mean();
+    bool encode_columns(simd::InputColumns in, float* terms, Codes& codes) const;
+    simd::EncodeResult encode_records(const simd::InputColumns& in, Codes& codes) const;
+    void centre_rows(const simd::InputColumns& in, Index first, Index count, bool normalise,
+                     std::vector<float>& rows, float* terms) const;
     void encode_rows(const Eigen::Map<const Eigen::MatrixXf, 0, Eigen::OuterStride<>>& rows, Index first,
                      Index stored, Codes& codes) const;
     [[noreturn]] void throw_bad_column(const char* call, const char* what, simd::ColumnError error,

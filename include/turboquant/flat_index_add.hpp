@@ -130,27 +130,20 @@ void BasicFlatIndex<Quantizer>::keep_exact(const simd::InputColumns& in, Index f
 template <class Quantizer>
 void BasicFlatIndex<Quantizer>::encode(const simd::InputColumns& in, Index first, Index count, Index stored,
                                        Codes& codes) {
-    const bool kept = exact_.size() > 0 && in.data == exact_.at(0);
+    const bool kept = exact_.size() > 0 && in.data == exact_.at(0), normalise = normalises() && !kept;
     const Index base = kept ? 0 : count_;
-    // Centred vectors at a time: 64 KiB, which stay in the cache, and which malloc keeps for the next call.
+    // Vectors at a time: their codes, or 64 KiB of them centred, stay in the cache.
     const Index chunk =
         std::clamp<Index>(16384 / stride(), 1, std::min<Index>(count, detail::kSegmentVectors));
-    std::vector<float> rows(static_cast<std::size_t>((chunk + 1) * stride())),
-        terms(static_cast<std::size_t>(chunk));
-    float* const scratch = rows.data() + chunk * stride();
-    const auto kernel = TURBOQUANT_KERNEL(centre_columns);
+    std::vector<float> rows, terms(static_cast<std::size_t>(chunk));
     for (Index done = 0; done < count; done += chunk) {
         const Index some = std::min(chunk, count - done);
-        simd::CentreResult result;
-        {
-            const simd::FloatingPointGuard guard;
-            result =
-                kernel(in, first + done, some, static_cast<int>(dim()), normalises() && !kept, euclidean(),
-                       detail::kLargestNorm, mean_.data(), rows.data(), stride(), terms.data(), scratch);
+        if (normalise || !encode_columns(in.part(first + done, some), terms.data(), codes)) {
+            rows.resize(static_cast<std::size_t>((some + 1) * stride()));
+            centre_rows(in, first + done, some, normalise, rows, terms.data());
+            encode_rows({rows.data(), dim(), some, Eigen::OuterStride<>(stride())}, first + done, stored,
+                        codes);
         }
-        if (result.error != simd::ColumnError::none)
-            throw_bad_column("add", "vectors", result.error, first + done + static_cast<Index>(result.good));
-        encode_rows({rows.data(), dim(), some, Eigen::OuterStride<>(stride())}, first + done, stored, codes);
         if (euclidean())
             for (float& term : terms) term = -term;
         storage_.resize(base + done + some);
@@ -159,15 +152,56 @@ void BasicFlatIndex<Quantizer>::encode(const simd::InputColumns& in, Index first
     }
 }
 
+// The columns less the mean, from where they lie to codes. False where that cannot be, or one of them is not ordinary.
+template <class Quantizer>
+bool BasicFlatIndex<Quantizer>::encode_columns([[maybe_unused]] simd::InputColumns in,
+                                               [[maybe_unused]] float* terms,
+                                               [[maybe_unused]] Codes& codes) const {
+    if constexpr (detail::has_encode_records<Quantizer>::value) {
+        in.mean = mean_.data();
+        in.terms = terms;
+        in.squared = euclidean();
+        return encode_records(in, codes).error == simd::EncodeError::none;
+    } else {
+        return false;
+    }
+}
+
+// Replaces the bytes of `codes`.
+template <class Quantizer>
+simd::EncodeResult BasicFlatIndex<Quantizer>::encode_records(const simd::InputColumns& in,
+                                                             Codes& codes) const {
+    codes.clear();
+    std::uint8_t* const records = codes.room(quantizer_.bytes_per_vector(), in.count);
+    simd::EncodeResult result{};
+    detail::with_scratch(simd::work_floats(3, dim()), [&](float* scratch) {
+        const simd::FloatingPointGuard guard;
+        result = quantizer_.encode_records(in, records, scratch);
+    });
+    return result;
+}
+
+// Any columns, normalised where `normalise`, less the mean: to rows, of which the one after the last is a buffer.
+template <class Quantizer>
+void BasicFlatIndex<Quantizer>::centre_rows(const simd::InputColumns& in, Index first, Index count,
+                                            bool normalise, std::vector<float>& rows, float* terms) const {
+    const simd::FloatingPointGuard guard;
+    const simd::CentreResult result = TURBOQUANT_KERNEL(centre_columns)(
+        in, first, count, static_cast<int>(dim()), normalise, euclidean(), detail::kLargestNorm, mean_.data(),
+        rows.data(), stride(), terms, rows.data() + count * stride());
+    if (result.error != simd::ColumnError::none)
+        throw_bad_column("add", "vectors", result.error, first + static_cast<Index>(result.good));
+}
+
 // What has been centred, to codes. Row 0 is number `first` of the `stored` vectors of earlier calls and then the columns of
 // this one.
 template <class Quantizer>
 void BasicFlatIndex<Quantizer>::encode_rows(
     const Eigen::Map<const Eigen::MatrixXf, 0, Eigen::OuterStride<>>& rows, Index first, Index stored,
     Codes& codes) const {
-    codes.clear();  // so that encode need not be sure to succeed before it begins
-    if constexpr (detail::has_try_encode<Quantizer>::value) {
-        const simd::EncodeResult result = quantizer_.try_encode(rows, codes);
+    if constexpr (detail::has_encode_records<Quantizer>::value) {
+        const simd::EncodeResult result =
+            encode_records({rows.data(), simd::InputType::float32, stride(), rows.cols()}, codes);
         if (result.error == simd::EncodeError::none) return;
         const Index number = first + static_cast<Index>(result.encoded);
         const std::string which =
@@ -178,6 +212,7 @@ void BasicFlatIndex<Quantizer>::encode_rows(
             "FlatIndex::add: " + which + " has norm " + detail::number_text(result.norm) +
             (options_.centring ? " less the mean" : "") + ", too large for the type of the stored scale");
     } else {
+        codes.clear();  // so that encode need not be sure to succeed before it begins
         quantizer_.encode(rows, codes);
     }
 }

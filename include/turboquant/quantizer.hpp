@@ -236,28 +236,11 @@ public:
 
     // For kernels and containers built on quantizers.
     const simd::CodecPlan& plan() const noexcept { return plan_; }
-    // Records of all columns, side by side, until one cannot be stored. Under a FloatingPointGuard; scratch:
+    // Records of all columns, side by side, until one cannot be stored (result.encoded). Under a FloatingPointGuard; scratch:
     // simd::work_floats(3, dim()).
     simd::EncodeResult encode_records(const simd::InputColumns& in, std::uint8_t* out, float* scratch) const {
         simd::EncodeKernel* const kernel = encode_kernel();
         return kernel(plan_, in, out, scratch);
-    }
-
-    // encode() for a container that has its own words for a column that cannot be encoded: says which one (result.encoded)
-    // instead of throwing. Replaces what `out` held; it is empty where a column fails.
-    template <class X>
-    simd::EncodeResult try_encode(const Eigen::MatrixBase<X>& x, Codes& out) const {
-        const detail::Columns<X> columns(x.derived());
-        check_input("encode", x.rows(), out.view());
-        simd::EncodeKernel* const kernel = encode_kernel();
-        const simd::InputColumns in = columns.input();
-        out.clear();
-        std::uint8_t* const records = out.room(bytes_per_vector(), in.count);
-        simd::EncodeResult result{};
-        in_parts("encode", in.count, 1, simd::work_floats(3, dim()),
-                 [&](int, Index, Index, float* scratch) { result = kernel(plan_, in, records, scratch); });
-        if (result.error == simd::EncodeError::none) out.commit(id_, bytes_per_vector(), in.count);
-        return result;
     }
 
 protected:

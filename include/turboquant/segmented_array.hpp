@@ -11,10 +11,10 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
-#include <new>
 #include <utility>
 #include <vector>
 
+#include "turboquant/aligned_bytes.hpp"
 #include "turboquant/config.hpp"
 
 TURBOQUANT_NAMESPACE_BEGIN
@@ -33,7 +33,7 @@ public:
         segments_.reserve(other.segments_.size());
         for (Index i = 0; i < other.size_; i += per_segment_) {
             const Index some = std::min(per_segment_, other.size_ - i);
-            if (other.segments_[segment(i)].borrowed()) {
+            if (other.segments_[segment(i)].borrowed) {
                 borrow(other.at(i), some);
             } else {
                 resize(i + some);
@@ -58,7 +58,8 @@ public:
         for (; n > 0; n -= per_segment_, data += bytes_of(per_segment_)) {
             Segment part;
             part.capacity = std::min(per_segment_, n);
-            part.data = Memory(const_cast<std::uint8_t*>(data), Release{/*borrowed=*/true});
+            part.data = Memory(Memory(), const_cast<std::uint8_t*>(data));
+            part.borrowed = true;
             segments_.push_back(std::move(part));
             size_ += segments_.back().capacity;
         }
@@ -66,13 +67,13 @@ public:
     // A copy of its own of the segment of element i, where that is borrowed.
     void own(Index i) {
         const std::size_t s = segment(i);
-        if (segments_[s].borrowed()) grow(s, segments_[s].capacity);
+        if (segments_[s].borrowed) grow(s, segments_[s].capacity);
     }
 
     // Memory taken, in bytes, without what is borrowed.
     std::size_t bytes() const noexcept {
         Index elements = 0;
-        for (const Segment& part : segments_) elements += part.borrowed() ? 0 : part.capacity;
+        for (const Segment& part : segments_) elements += part.borrowed ? 0 : part.capacity;
         return bytes_of(elements) + segments_.capacity() * sizeof(Segment);
     }
 
@@ -80,6 +81,9 @@ public:
     void reserve(Index n) {
         if (n <= 0) return;
         segments_.reserve(segment(n - 1) + 1);
+        const std::size_t whole = static_cast<std::size_t>(n / per_segment_);
+        if (whole > segments_.size() && bytes_of(per_segment_) * (whole - segments_.size()) >= kHugePage)
+            append_whole(whole - segments_.size());
         for (Index first = 0; first < n; first += per_segment_)
             if (!fits(segment(first), std::min(per_segment_, n - first)))
                 grow(segment(first), std::min(per_segment_, n - first));
@@ -101,19 +105,11 @@ public:
     }
 
 private:
-    struct Release {
-        bool borrowed;
-        Release() noexcept : borrowed(false) {}
-        explicit Release(bool b) noexcept : borrowed(b) {}
-        void operator()(std::uint8_t* p) const noexcept {
-            if (!borrowed) ::operator delete[](p, std::align_val_t{64});
-        }
-    };
-    using Memory = std::unique_ptr<std::uint8_t[], Release>;
+    using Memory = std::shared_ptr<std::uint8_t[]>;
     struct Segment {
         Memory data;
         Index capacity = 0;
-        bool borrowed() const noexcept { return data.get_deleter().borrowed; }
+        bool borrowed = false;
     };
 
     std::size_t bytes_of(Index elements) const noexcept {
@@ -126,14 +122,19 @@ private:
         return s < segments_.size() && segments_[s].capacity >= capacity;
     }
 
+    // Segments that share one allocation.
+    void append_whole(std::size_t count) {
+        const Memory all(allocate_bytes(bytes_of(per_segment_) * count));
+        for (std::size_t i = 0; i < count; ++i)
+            segments_.push_back({Memory(all, all.get() + bytes_of(per_segment_) * i), per_segment_, false});
+    }
+
     // New memory for segment `s`, which is there or the next one.
     void grow(std::size_t s, Index capacity) {
         if (s == segments_.size()) segments_.emplace_back();
         Segment& part = segments_[s];
         Segment larger;
-        larger.data =
-            Memory(static_cast<std::uint8_t*>(::operator new[](bytes_of(capacity), std::align_val_t{64})),
-                   Release());
+        larger.data = Memory(allocate_bytes(bytes_of(capacity)));
         larger.capacity = capacity;
         const Index first = static_cast<Index>(s) * per_segment_,
                     used = std::min(part.capacity, size_ - first);

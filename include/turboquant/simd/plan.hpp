@@ -147,10 +147,20 @@ struct InputColumns {
     InputType type;
     std::ptrdiff_t stride;
     std::ptrdiff_t count;
+    // For encode: what is taken off each, padded(dim) floats with zeros at the end; and where terms[i] goes, <mean, x_i − mean>,
+    // or ‖x_i − mean‖² where `squared`. Then columns whose ‖x_i − mean‖ is not ordinary fail as those do that are not finite.
+    const float* mean = nullptr;
+    float* terms = nullptr;
+    bool squared = false;
+
     // `some` of them, from `first` on.
     InputColumns part(std::ptrdiff_t first, std::ptrdiff_t some) const noexcept {
         const std::ptrdiff_t element = type == InputType::float32 ? 4 : 2;
-        return {static_cast<const std::uint8_t*>(data) + first * stride * element, type, stride, some};
+        InputColumns columns = *this;
+        columns.data = static_cast<const std::uint8_t*>(data) + first * stride * element;
+        columns.count = some;
+        if (terms != nullptr) columns.terms += first;
+        return columns;
     }
 };
 

@@ -3,6 +3,7 @@
 #include "turboquant/simd/kernels/hadamard.inl"
 #include "turboquant/simd/kernels/rotation.inl"
 #include "turboquant/simd/kernels/input.inl"
+#include "turboquant/simd/kernels/centre.inl"
 #include "turboquant/simd/kernels/encode.inl"
 #include "turboquant/simd/kernels/encode_batch.inl"
 #include "turboquant/simd/kernels/refine.inl"
@@ -10,6 +11,5 @@
 #include "turboquant/simd/kernels/trellis.inl"
 #include "turboquant/simd/kernels/decode.inl"
 #include "turboquant/simd/kernels/trellis_decode.inl"
-#include "turboquant/simd/kernels/centre.inl"
 #include "turboquant/simd/kernels/attention.inl"
 // clang-format on

@@ -21,32 +21,73 @@ TURBOQUANT_NOINLINE float centre(const float* x, int dim, float factor, const fl
     return reduce(sums);
 }
 
-// The same for floats where they lie, factor 1. False, and nothing is promised, where ‖out‖² is not ordinary: then x may be
-// zero, extreme, or not finite.
+// The same for floats where they lie, factor 1: the folded sums of out·other, and of out² where that is another.
 template <bool OfItself>
-TURBOQUANT_NOINLINE bool centre_floats(const float* x, int dim, const float* mean, float* out,
-                                       float* term) noexcept {
-    Floats sums[kSums], squares[kSums];
-    TURBOQUANT_UNROLL
-    for (int k = 0; k < kSums; ++k) sums[k] = squares[k] = zero();
-    float rest[32] = {};
-    for (int i = 0; i < dim; i += 32) {
-        const float* from = x + i;
-        if (dim - i < 32) {
-            std::memcpy(rest, from, sizeof(float) * static_cast<std::size_t>(dim - i));
-            from = rest;
-        }
+TURBOQUANT_INLINE Floats centre_floats(const float* x, int dim, const float* mean, float* out,
+                                       Floats& squares) noexcept {
+    Floats sums[kSums], own[kSums];
+    clear(sums);
+    clear(own);
+    const auto take = [&](int i, int k, Floats value) {
+        const Floats m = load(mean + i), centred = sub(value, m);
+        store(out + i, centred);
+        sums[k] = fused(centred, OfItself ? centred : m, sums[k]);
+        if (!OfItself) own[k] = fused(centred, centred, own[k]);
+    };
+    int i = 0;
+    for (; i + 32 <= dim; i += 32) {
         TURBOQUANT_UNROLL
-        for (int k = 0; k < kSums; ++k) {
-            const Floats m = load(mean + i + k * kLanes);
-            const Floats centred = sub(load(from + k * kLanes), m);
-            store(out + i + k * kLanes, centred);
-            sums[k] = fused(centred, OfItself ? centred : m, sums[k]);
-            if (!OfItself) squares[k] = fused(centred, centred, squares[k]);
-        }
+        for (int k = 0; k < kSums; ++k) take(i + k * kLanes, k, load(x + i + k * kLanes));
     }
-    *term = reduce(sums);
-    return ordinary_squared_norm(OfItself ? *term : reduce(squares));
+    if (i < dim) {
+        TURBOQUANT_UNROLL
+        for (int k = 0; k < kSums; ++k)
+            take(i + k * kLanes, k, load_first(x + i + k * kLanes, dim - i - k * kLanes));
+    }
+    squares = fold(OfItself ? sums : own);
+    return fold(sums);
+}
+
+// Of 1 to kDoubles vectors, to terms and squared_norms.
+template <bool OfItself>
+TURBOQUANT_NOINLINE void centre_block(const float* x, std::ptrdiff_t x_stride, int count, int dim,
+                                      const float* mean, float* out, std::ptrdiff_t stride, float* terms,
+                                      float* squared_norms) noexcept {
+    Floats sums[kDoubles], squares[kDoubles];
+    int v = 0;
+    do {
+        sums[v] = centre_floats<OfItself>(x + v * x_stride, dim, mean, out + v * stride, squares[v]);
+    } while (++v < count);
+    store_floats(squared_norms, reduce_block(squares, count));
+    store_floats(terms, reduce_block(sums, count));
+}
+
+// load_block() of columns less their mean, in x. Empty where one is not ordinary.
+TURBOQUANT_NOINLINE inline Block load_centred_block(const InputColumns& in, std::ptrdiff_t column, int count,
+                                                    int dim, float* x, std::ptrdiff_t stride) noexcept {
+    Block block;
+    block.vectors = x;
+    block.stride = stride;
+    block.count = count;
+    block.extreme = false;
+    const float* from = x;
+    std::ptrdiff_t from_stride = stride;
+    const std::ptrdiff_t at = column * in.stride;
+    if (in.type != InputType::float32) {
+        const auto* halves = static_cast<const std::uint16_t*>(in.data) + at;
+        for (int v = 0; v < count; ++v) convert_column(in.type, halves + v * in.stride, dim, x + v * stride);
+    } else {
+        from = static_cast<const float*>(in.data) + at;
+        from_stride = in.stride;
+    }
+    float terms[kDoubles];
+    const auto centre = in.squared ? centre_block<true> : centre_block<false>;
+    centre(from, from_stride, count, dim, in.mean, x, stride, terms, block.squared_norms);
+    for (int v = 0; v < count; ++v) {
+        in.terms[column + v] = terms[v];
+        if (!ordinary_squared_norm(block.squared_norms[v])) block.count = 0;
+    }
+    return block;
 }
 
 // Columns first … first + count − 1 of `in`, each to a row of out (stride floats apart): normalised where `normalise`,
@@ -55,14 +96,7 @@ TURBOQUANT_NOINLINE bool centre_floats(const float* x, int dim, const float* mea
 inline CentreResult centre_columns(const InputColumns& in, std::ptrdiff_t first, std::ptrdiff_t count,
                                    int dim, bool normalise, bool squared, double limit, const float* mean,
                                    float* out, std::ptrdiff_t stride, float* terms, float* z) noexcept {
-    const bool plain = in.type == InputType::float32 && !normalise;
     for (std::ptrdiff_t i = 0; i < count; ++i) {
-        if (plain) {
-            const float* x = static_cast<const float*>(in.data) + (first + i) * in.stride;
-            if (squared ? centre_floats<true>(x, dim, mean, out + i * stride, terms + i)
-                        : centre_floats<false>(x, dim, mean, out + i * stride, terms + i))
-                continue;
-        }
         const LoadedVector vector = load_column(in, first + i, dim, z);
         if (!vector.finite) return {i, ColumnError::not_finite};
         clear_tail(z, dim);

@@ -60,10 +60,11 @@ TURBOQUANT_INLINE void prefetch(const float* x) noexcept {
 }
 
 // The records of a block, `Vectors` of its vectors in registers at a time; returns how many could be stored. nowhere: room for
-// a record; ahead: vectors that will be wanted next, as many and as far apart.
+// a record; ahead: vectors that will be wanted next, as many.
 template <int Bits, bool Sketch, int Vectors, int Registers>
 TURBOQUANT_INLINE int encode_block(const CodecPlan& plan, const Block& block, const float* ahead,
-                                   std::uint8_t* out, std::uint8_t* nowhere) noexcept {
+                                   std::ptrdiff_t ahead_stride, std::uint8_t* out,
+                                   std::uint8_t* nowhere) noexcept {
     const std::size_t record_bytes = plan.record_bytes();
     const Scales<Doubles> scales(plan, load_doubles(block.squared_norms), block.power());
     const Factors factors(block, scales);
@@ -76,7 +77,7 @@ TURBOQUANT_INLINE int encode_block(const CodecPlan& plan, const Block& block, co
             // Where one is missing the first is encoded twice, the second time to nowhere.
             const bool there = first + v < block.count;
             load_step(block.vectors + (there ? first + v : first) * block.stride, r[v]);
-            prefetch<Registers>(ahead + (first + v) * block.stride);
+            prefetch<Registers>(ahead + (first + v) * ahead_stride);
             records[v] = there ? out + static_cast<std::size_t>(first + v) * record_bytes : nowhere;
         }
         if constexpr (Bits > 0) {
@@ -108,9 +109,13 @@ TURBOQUANT_NOINLINE EncodeResult encode_fused(const CodecPlan& plan, const Input
         const Block block = load_block<Registers>(in, column, count, kDim, scratch, kDim);
         if (block.count == 0) return {column, EncodeError::not_finite, 0.0};
         const float* ahead = block.vectors;
-        if (in.type == InputType::float32 && in.count - column >= 2 * kDoubles) ahead += kDoubles * in.stride;
-        const EncodeResult result =
-            encoded(block, encode_block<Bits, Sketch, Vectors, Registers>(plan, block, ahead, out, nowhere));
+        std::ptrdiff_t ahead_stride = block.stride;
+        if (in.type == InputType::float32 && in.count - column >= 2 * kDoubles) {
+            ahead = static_cast<const float*>(in.data) + (column + kDoubles) * in.stride;
+            ahead_stride = in.stride;
+        }
+        const EncodeResult result = encoded(block, encode_block<Bits, Sketch, Vectors, Registers>(
+                                                       plan, block, ahead, ahead_stride, out, nowhere));
         column += result.encoded;
         if (result.error != EncodeError::none) return {column, result.error, result.norm};
         out += static_cast<std::size_t>(block.count) * plan.record_bytes();

@@ -179,11 +179,15 @@ TURBOQUANT_NOINLINE inline void load_extreme_block(Block& block, int dim, float*
     block.stride = stride;
 }
 
+Block load_centred_block(const InputColumns& in, std::ptrdiff_t column, int count, int dim, float* x,
+                         std::ptrdiff_t stride) noexcept;
+
 // `count` columns, fewer where one is not finite. x: room for copies, `stride` floats apart. One column alone is copied, lest it
 // be read twice from where it is not aligned. Registers: how many of them make a vector where that is known, else 0.
 template <int Registers>
 TURBOQUANT_INLINE Block load_block(const InputColumns& in, std::ptrdiff_t column, int count, int dim,
                                    float* x, std::ptrdiff_t stride) noexcept {
+    if (in.mean != nullptr) return load_centred_block(in, column, count, dim, x, stride);
     Block block;
     block.vectors = x;
     block.stride = stride;
