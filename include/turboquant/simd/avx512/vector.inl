@@ -128,6 +128,13 @@ TURBOQUANT_INLINE void store_floats(float* p, Doubles a) noexcept {
     _mm256_storeu_ps(p, _mm512_cvtpd_ps(a.v));
 }
 
+TURBOQUANT_INLINE bool all_within(Doubles a, std::uint32_t first, std::uint32_t last) noexcept {
+    const __m256i bits = _mm256_castps_si256(_mm512_cvtpd_ps(a.v));
+    const __m256i above = _mm256_sub_epi32(bits, _mm256_set1_epi32(static_cast<int>(first)));
+    return _cvtmask8_u32(_mm256_cmple_epu32_mask(above, _mm256_set1_epi32(static_cast<int>(last - first)))) ==
+           0xff;
+}
+
 TURBOQUANT_INLINE float reduce_lanes(Floats a) noexcept {
     const __m256 b = _mm256_add_ps(_mm512_castps512_ps256(a.v), _mm512_extractf32x8_ps(a.v, 1));
     __m128 c = _mm_add_ps(_mm256_castps256_ps128(b), _mm256_extractf128_ps(b, 1));
@@ -152,8 +159,9 @@ TURBOQUANT_INLINE Doubles reduce_lanes(const Floats (&rows)[kDoubles]) noexcept 
     return Doubles(_mm512_cvtps_pd(_mm512_castps512_ps256(_mm512_permutexvar_ps(natural, c))));
 }
 
-TURBOQUANT_INLINE std::uint32_t sign_bits(Floats a) noexcept {
-    return _cvtmask16_u32(_mm512_movepi32_mask(_mm512_castps_si512(a.v)));
+TURBOQUANT_INLINE std::uint32_t sign_bits(const Floats (&a)[2]) noexcept {
+    return _cvtmask32_u32(_mm512_kunpackw(_mm512_movepi32_mask(_mm512_castps_si512(a[1].v)),
+                                          _mm512_movepi32_mask(_mm512_castps_si512(a[0].v))));
 }
 TURBOQUANT_INLINE Floats sign_masks(std::uint32_t bits) noexcept {
     return {
@@ -265,11 +273,17 @@ TURBOQUANT_INLINE void store_packed(std::uint8_t* out, Bytes codes) noexcept {
         const std::uint64_t word = _cvtmask64_u64(_mm512_test_epi8_mask(v, v));
         std::memcpy(out, &word, 8);
     } else {
-        const __m512i low = _mm512_and_si512(v, _mm512_set1_epi16(0xff));
-        const __m512i pairs = _mm512_or_si512(low, _mm512_slli_epi16(_mm512_srli_epi16(v, 8), Bits));
+        // Fields double in width: two codes of 16 bits, four of 32, eight of 64. Multipliers are signed bytes; where four codes
+        // are 16 bits or less, those shifted out leave nothing behind, and what stands above the octet is not stored.
+        const __m512i pairs =
+            Bits < 7 ? _mm512_maddubs_epi16(v, _mm512_set1_epi16(static_cast<short>((1 << (Bits + 8)) | 1)))
+                     : _mm512_or_si512(_mm512_and_si512(v, _mm512_set1_epi16(0xff)),
+                                       _mm512_slli_epi16(_mm512_srli_epi16(v, 8), Bits));
         const __m512i quads = _mm512_madd_epi16(pairs, _mm512_set1_epi32((1 << (2 * Bits + 16)) | 1));
-        const __m512i octets = _mm512_or_si512(_mm512_and_si512(quads, _mm512_set1_epi64(0xffffffff)),
-                                               _mm512_slli_epi64(_mm512_srli_epi64(quads, 32), 4 * Bits));
+        const __m512i octets =
+            Bits < 4 ? _mm512_or_si512(quads, _mm512_srli_epi64(quads, 32 - 4 * Bits))
+                     : _mm512_or_si512(_mm512_and_si512(quads, _mm512_set1_epi64(0xffffffff)),
+                                       _mm512_slli_epi64(_mm512_srli_epi64(quads, 32), 4 * Bits));
         // The Bits bytes of each octet: together in each 128 bits, whole words, which are then put together.
         const __m512i bytes = _mm512_loadu_si512(kOctetPack<Bits>.bytes);
         const __m512i packed = _mm512_permutexvar_epi16(_mm512_loadu_si512(kOctetPack<Bits>.words),

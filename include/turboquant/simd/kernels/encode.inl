@@ -127,13 +127,9 @@ TURBOQUANT_INLINE void residual_step(Floats (&r)[kStep], Floats unit, const Floa
 
 // Sign bits of w (1 where negative); magnitudes are added up.
 TURBOQUANT_INLINE std::uint32_t sign_step(const Floats (&w)[kSums], Floats (&magnitudes)[kSums]) noexcept {
-    std::uint32_t bits = 0;
     TURBOQUANT_UNROLL
-    for (int k = 0; k < kSums; ++k) {
-        bits |= sign_bits(w[k]) << (k * kLanes);
-        magnitudes[k] = add(magnitudes[k], absolute(w[k]));
-    }
-    return bits;
+    for (int k = 0; k < kSums; ++k) magnitudes[k] = add(magnitudes[k], absolute(w[k]));
+    return sign_bits(w);
 }
 
 template <int Registers>
@@ -179,6 +175,7 @@ struct Factors {
     TURBOQUANT_INLINE Factors(const Block& block, const Scales<Doubles>& scales) noexcept {
         store_floats(steps, scales.steps);
         store_floats(units, scales.unit);
+        if (!block.extreme) return;
         for (int v = 0; v < block.count; ++v)
             if (!(block.squared_norms[v] > 0.0f)) steps[v] = units[v] = 0.0f;
     }
@@ -193,6 +190,8 @@ TURBOQUANT_INLINE Number sketch_scale(const CodecPlan& plan, Number squared, Num
     return squared * Number(plan.sketch->growth) / absolute_sum * length;
 }
 
+inline constexpr std::uint32_t kLargestFloat = 0x7f7fffffu;  // its bits
+
 // What the codes and signs of a block's vectors add up to, folded.
 struct BlockSums {
     Floats dots[kDoubles];        // ⟨z, c⟩
@@ -205,19 +204,31 @@ template <int Bits, bool Sketch>
 TURBOQUANT_INLINE int store_scales(const CodecPlan& plan, const Block& block, const Scales<Doubles>& scales,
                                    BlockSums& sums, std::uint8_t* out) noexcept {
     const std::size_t record_bytes = plan.record_bytes();
-    float index_scales[kDoubles], sketch_scales[kDoubles];
+    float index_scales[kDoubles], sketch_scales[kDoubles], magnitudes[kDoubles];
+    // Norms above zero and finite scales, to be stored as they are.
+    bool plain = !block.extreme;
     Doubles dots = scales.norm, squares = scales.squared_norm;
     if (Bits > 0 && !Sketch && plan.scale_rule != 0) dots = reduce_block(sums.dots, block.count);
     if (Bits > 0 && (Sketch || plan.scale_rule == 2)) squares = reduce_block(sums.squares, block.count);
-    if constexpr (Bits > 0) store_floats(index_scales, scales.index_scale(plan.scale_rule, dots, squares));
+    if constexpr (Bits > 0) {
+        const Doubles all = scales.index_scale(plan.scale_rule, dots, squares);
+        store_floats(index_scales, all);
+        plain = plain && plan.scale_type == ScaleType::float32 && all_within(all, 0, kLargestFloat);
+    }
     if constexpr (Sketch) {
         const Doubles absolute_sums = reduce_block(sums.magnitudes, block.count);
-        float magnitudes[kDoubles];
+        const Doubles all =
+            sketch_scale(plan, squares, absolute_sums, Bits > 0 ? scales.norm * scales.power : scales.power);
         store_floats(magnitudes, absolute_sums);
-        store_floats(sketch_scales, sketch_scale(plan, squares, absolute_sums,
-                                                 Bits > 0 ? scales.norm * scales.power : scales.power));
-        for (int v = 0; v < block.count; ++v)
-            if (!plan.gaussian && !(magnitudes[v] > 0.0f)) sketch_scales[v] = 0.0f;
+        store_floats(sketch_scales, all);
+        plain = plain && all_within(all, 0, kLargestFloat);
+    }
+    if (plain) {
+        for (int v = 0; v < block.count; ++v, out += record_bytes) {
+            if constexpr (Bits > 0) std::memcpy(out + plan.scale_offset(), index_scales + v, 4);
+            if constexpr (Sketch) std::memcpy(out + plan.sketch_scale_offset(), sketch_scales + v, 4);
+        }
+        return block.count;
     }
     for (int v = 0; v < block.count; ++v, out += record_bytes) {
         if (!(block.squared_norms[v] > 0.0f)) {
@@ -226,9 +237,10 @@ TURBOQUANT_INLINE int store_scales(const CodecPlan& plan, const Block& block, co
         }
         if constexpr (Bits > 0)
             if (!store_scale(out + plan.scale_offset(), plan.scale_type, index_scales[v])) return v;
-        if constexpr (Sketch)
-            if (!store_scale(out + plan.sketch_scale_offset(), ScaleType::float32, sketch_scales[v]))
-                return v;
+        if constexpr (Sketch) {
+            const float scale = plan.gaussian || magnitudes[v] > 0.0f ? sketch_scales[v] : 0.0f;
+            if (!store_scale(out + plan.sketch_scale_offset(), ScaleType::float32, scale)) return v;
+        }
     }
     return block.count;
 }

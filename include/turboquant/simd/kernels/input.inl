@@ -81,10 +81,11 @@ struct LoadedVector {
 
 // Squared norms in [2^-60, 2^60] are finite, exact enough, and safe from overflow in unnormalised transforms. An integer
 // test on the bits: it holds under -ffast-math too, and a NaN or infinity anywhere in the vector fails it.
+inline constexpr std::uint32_t kLeastSquare = 0x21800000u, kLargestSquare = 0x5d800000u;
 TURBOQUANT_INLINE bool ordinary_squared_norm(float squared_norm) noexcept {
     std::uint32_t bits;
     std::memcpy(&bits, &squared_norm, 4);
-    return bits - 0x21800000u <= 0x5d800000u - 0x21800000u;
+    return bits - kLeastSquare <= kLargestSquare - kLeastSquare;
 }
 
 // The rest: zeros, and vectors that are scaled, in place, by a power of two so that their largest coordinate is in [1, 2).
@@ -158,7 +159,7 @@ struct Block {
 
 // The sums of a block's folded rows. Where vectors are missing, those of the first stand for them.
 TURBOQUANT_INLINE Doubles reduce_block(Floats (&rows)[kDoubles], int count) noexcept {
-    if (count == 1) return Doubles(static_cast<double>(reduce_lanes(rows[0])));
+    if (kDoubles == 1 || count == 1) return Doubles(static_cast<double>(reduce_lanes(rows[0])));
     for (int v = count; v < kDoubles; ++v) rows[v] = rows[0];
     return reduce_lanes(rows);
 }
@@ -213,9 +214,9 @@ TURBOQUANT_INLINE Block load_block(const InputColumns& in, std::ptrdiff_t column
         }
     } while (++v < count);
     if (copy) block.vectors = x;
-    store_floats(block.squared_norms, reduce_block(rows, count));
-    block.extreme = false;
-    for (v = 0; v < kDoubles; ++v) block.extreme |= !ordinary_squared_norm(block.squared_norms[v]);
+    const Doubles squared_norms = reduce_block(rows, count);
+    store_floats(block.squared_norms, squared_norms);
+    block.extreme = !all_within(squared_norms, kLeastSquare, kLargestSquare);
     if (block.extreme) load_extreme_block(block, dim, x, stride);
     return block;
 }

@@ -80,6 +80,13 @@ using Doubles = double;
 TURBOQUANT_INLINE double load_doubles(const float* p) noexcept { return static_cast<double>(*p); }
 TURBOQUANT_INLINE void store_floats(float* p, double a) noexcept { *p = static_cast<float>(a); }
 
+TURBOQUANT_INLINE bool all_within(double a, std::uint32_t first, std::uint32_t last) noexcept {
+    const float rounded = static_cast<float>(a);
+    std::uint32_t bits;
+    std::memcpy(&bits, &rounded, 4);
+    return bits - first <= last - first;
+}
+
 TURBOQUANT_INLINE float reduce_lanes(Floats a) noexcept {
     return vpadds_f32(vadd_f32(vget_low_f32(a.v), vget_high_f32(a.v)));
 }
@@ -90,6 +97,11 @@ TURBOQUANT_INLINE double reduce_lanes(const Floats (&rows)[kDoubles]) noexcept {
 TURBOQUANT_INLINE std::uint32_t sign_bits(Floats a) noexcept {
     const int32x4_t lane = {0, 1, 2, 3};
     return vaddvq_u32(vshlq_u32(vshrq_n_u32(vreinterpretq_u32_f32(a.v), 31), lane));
+}
+TURBOQUANT_INLINE std::uint32_t sign_bits(const Floats (&a)[8]) noexcept {
+    std::uint32_t bits = 0;
+    for (int k = 0; k < 8; ++k) bits |= sign_bits(a[k]) << (4 * k);
+    return bits;
 }
 TURBOQUANT_INLINE Floats sign_masks(std::uint32_t bits) noexcept {
     const int32x4_t up = {31, 30, 29, 28};

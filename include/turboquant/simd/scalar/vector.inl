@@ -5,13 +5,15 @@
 //   kLanes, kRegisterPaths floats per vector; whether d = 8·kLanes and 16·kLanes have kernels that stay in registers
 //   Floats, Ints, Bytes kLanes floats; kLanes 32-bit integers; 4·kLanes bytes
 //   Doubles             kDoubles doubles, with * and /, root() and conversions from and to floats
+//   all_within          whether all doubles, rounded to float, have bits from `first` to `last`
 //   add, sub, mul       each result rounded once; a product is never fused into a later addition
 //   fused, fused_sub    a·b + c and a·b − c, rounded once
 //   multiply_add        a·b + c, rounded once or twice: only for scores, whose error bound allows both
 //   flip, keep          exclusive-or and bitwise-and with a mask
 //   hadamard_lanes      the butterflies (a, b) → (a+b, a−b) at distance 1, 2, … kLanes/2, in that order
 //   reduce_lanes        kLanes partial sums to one: lane l + lane l + kLanes/2, …, l + l+2, l + l+1; or kDoubles times that
-//   sign_bits, sign_masks   the lanes' sign bits as an integer, and −0.0 where the integer has a bit
+//   sign_bits           the sign bits of 32 coordinates
+//   sign_masks          −0.0 where an integer has a bit, a lane each
 //   load_codes, codes_of    kLanes bytes, or those of register k of Nearest's four, each to a 32-bit lane
 //   Centroids<Bits>     code → centroid
 //   Nearest<Bits>       4 vectors, in the codebook's integer steps, → 4·kLanes codes (definition: codebook_table.hpp)
@@ -166,6 +168,13 @@ using Doubles = double;
 TURBOQUANT_INLINE double load_doubles(const float* p) noexcept { return static_cast<double>(*p); }
 TURBOQUANT_INLINE void store_floats(float* p, double a) noexcept { *p = static_cast<float>(a); }
 
+TURBOQUANT_INLINE bool all_within(double a, std::uint32_t first, std::uint32_t last) noexcept {
+    const float rounded = static_cast<float>(a);
+    std::uint32_t bits;
+    std::memcpy(&bits, &rounded, 4);
+    return bits - first <= last - first;
+}
+
 TURBOQUANT_INLINE float reduce_lanes(Floats a) noexcept { return (a.v[0] + a.v[2]) + (a.v[1] + a.v[3]); }
 TURBOQUANT_INLINE double reduce_lanes(const Floats (&rows)[kDoubles]) noexcept {
     return static_cast<double>(reduce_lanes(rows[0]));
@@ -174,6 +183,11 @@ TURBOQUANT_INLINE double reduce_lanes(const Floats (&rows)[kDoubles]) noexcept {
 TURBOQUANT_INLINE std::uint32_t sign_bits(Floats a) noexcept {
     std::uint32_t bits = 0;
     for (int i = 0; i < kLanes; ++i) bits |= (bits_of(a.v[i]) >> 31) << i;
+    return bits;
+}
+TURBOQUANT_INLINE std::uint32_t sign_bits(const Floats (&a)[8]) noexcept {
+    std::uint32_t bits = 0;
+    for (int k = 0; k < 8; ++k) bits |= sign_bits(a[k]) << (4 * k);
     return bits;
 }
 TURBOQUANT_INLINE Floats sign_masks(std::uint32_t bits) noexcept {
