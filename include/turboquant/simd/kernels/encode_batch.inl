@@ -130,14 +130,16 @@ TURBOQUANT_NOINLINE EncodeResult encode_fused(const CodecPlan& plan, const Input
 template <int Bits, bool Sketch, int Dim>
 EncodeResult encode(const CodecPlan& plan, const InputColumns& in, std::uint8_t* out,
                     float* scratch) noexcept {
-    // Vectors in flight: two where there are registers for them.
+    // Vectors in flight: two where there are registers for them; one that comes alone goes alone.
     constexpr int kVectors = kLanes == 16 ? 2 : 1;
     if constexpr (may_be_fused<Dim>(4) && kLanes == 16)
         if (Dim != Dynamic || (plan.fused && plan.dim == 4 * kLanes))
-            return encode_fused<Bits, Sketch, kVectors, 4>(plan, in, out, scratch);
+            return in.count == 1 ? encode_fused<Bits, Sketch, 1, 4>(plan, in, out, scratch)
+                                 : encode_fused<Bits, Sketch, kVectors, 4>(plan, in, out, scratch);
     if constexpr (may_be_fused<Dim>(8))
         if (Dim != Dynamic || (plan.fused && plan.dim == 8 * kLanes))
-            return encode_fused<Bits, Sketch, kVectors, 8>(plan, in, out, scratch);
+            return in.count == 1 ? encode_fused<Bits, Sketch, 1, 8>(plan, in, out, scratch)
+                                 : encode_fused<Bits, Sketch, kVectors, 8>(plan, in, out, scratch);
     if constexpr (may_be_fused<Dim>(16))
         if (Dim != Dynamic || (plan.fused && plan.dim == 16 * kLanes))
             return encode_fused<Bits, Sketch, 1, 16>(plan, in, out, scratch);
