@@ -195,22 +195,25 @@ void decode(const CodecPlan& plan, const RecordRange& records, float* out, std::
         float* const u = scratch;
         float* const a = u + together * stride;
         float* const b = a + together * stride;
-        const Floats normalised = broadcast(static_cast<float>(1.0 / plan.growth));
+        const float normalised = static_cast<float>(1.0 / plan.growth);
         int count;
         for (std::ptrdiff_t i = 0; i < records.count; i += count) {
             count = records.count - i < together ? static_cast<int>(records.count - i) : together;
             const std::uint8_t* at[kTogether];
             float scales[kTogether];
-            for (int v = 0; v < count; ++v) at[v] = records[i + v];
-            reconstruct<Bits, Sketch, Dim>(plan, at, count, records.end, u, a, b, scales);
-            const float* x = u;
-            if constexpr (Bits > 0) x = rotate_all<true, Dim>(*plan.rotation, u, a, count, stride);
-            for (int v = 0; v < count; ++v, x += stride) {
-                const Floats factor = broadcast(scales[v]);
-                float* to = out + (i + v) * out_stride;
-                for (int j = 0; j < dim; j += kLanes)
-                    store_first(to + j, mul(mul(load(x + j), normalised), factor), dim - j);
+            for (int v = 0; v < count; ++v) {
+                at[v] = records[i + v];
+                const float* const to = out + (i + v) * out_stride;
+                for (int j = 0; j < dim; j += 16) __builtin_prefetch(to + j, 1);
             }
+            reconstruct<Bits, Sketch, Dim>(plan, at, count, records.end, u, a, b, scales);
+            const Destination end{out + i * out_stride, out_stride, normalised, scales};
+            if constexpr (Bits > 0)
+                rotate_back<Dim>(*plan.rotation, u, a, stride, end, count);
+            else
+                for (int v = 0; v < count; ++v)
+                    store_scaled(u + v * stride, dim,
+                                 {end.to + v * out_stride, out_stride, normalised, scales + v});
         }
     }
 }

@@ -25,26 +25,48 @@ TURBOQUANT_INLINE void butterflies(Floats (&r)[Registers]) noexcept {
     }
 }
 
-// Where a transform takes its groups of 16 and puts them: group i comes from src + gather[i], times `in`, and lies at x
-// afterwards; or goes, times `out`, to dst + scatter[i]. Vectors lie src_stride floats apart at src, `stride` in x and dst.
+// Where the vectors of a transform end: `stride` floats apart; where scaled, each times `normalised`, then times its own of
+// `factors`.
+struct Destination {
+    float* to;
+    std::ptrdiff_t stride;
+    float normalised;
+    const float* factors;
+};
+TURBOQUANT_INLINE Floats scaled(const Destination& dst, int vector, Floats a) noexcept {
+    return mul(mul(a, broadcast(dst.normalised)), broadcast(dst.factors[vector]));
+}
+
+// What a transform does with its groups of 16: leave them at x, or put group i, times `out`, at scatter[i] of the destination,
+// or put it there scaled.
+enum class Ending { stay, scatter, scale };
+
+// Group i comes from src + gather[i], times `in`. Vectors lie src_stride floats apart at src, `stride` in x.
 struct Ends {
     const float* src;
     std::ptrdiff_t src_stride;
     const std::int32_t* gather;
     const float* in;
     float* x;
-    float* dst;
+    std::ptrdiff_t stride;
+    Destination dst;
     const std::int32_t* scatter;
     const float* out;
-    std::ptrdiff_t stride;
+    int bend;  // scatter[i] advances evenly up to here, and from here on
 };
 
-// The first pass: from the source, through the stages inside a group and between Radix registers, to x, or where Scatter
+template <Ending E>
+TURBOQUANT_INLINE void put(const Destination& dst, int vector, float* to, Floats a) noexcept {
+    store(to + vector * dst.stride, E == Ending::scale ? scaled(dst, vector, a) : a);
+}
+
+// The first pass: from the source, through the stages inside a group and between Radix registers, to x or
 // to the destination. Pointers are copied and advanced: left to itself g++ computes each address anew.
-template <int Radix, bool Scatter, int Vectors = 1>
+template <int Radix, Ending E, int Vectors = 1>
 TURBOQUANT_NOINLINE void first_pass(const Ends& ends, std::ptrdiff_t registers) noexcept {
     const float *src = ends.src, *in = ends.in, *out = ends.out;
-    float *x = ends.x, *dst = ends.dst;
+    float* x = ends.x;
+    const Destination dst = ends.dst;
     const std::int32_t *gather = ends.gather, *scatter = ends.scatter;
     const std::ptrdiff_t src_stride = ends.src_stride, stride = ends.stride;
     for (; registers > 0; registers -= Radix) {
@@ -61,11 +83,11 @@ TURBOQUANT_NOINLINE void first_pass(const Ends& ends, std::ptrdiff_t registers) 
         for (int v = 0; v < Vectors; ++v) butterflies<Radix>(r[v]);
         TURBOQUANT_UNROLL
         for (int i = 0; i < Radix; ++i) {
-            if constexpr (Scatter) {
-                float* to = dst + scatter[i / kGroup] + kLanes * (i % kGroup);
+            if constexpr (E != Ending::stay) {
+                float* to = dst.to + scatter[i / kGroup] + kLanes * (i % kGroup);
                 const Floats factor = load(out + kLanes * i);
                 TURBOQUANT_UNROLL
-                for (int v = 0; v < Vectors; ++v) store(to + v * stride, mul(r[v][i], factor));
+                for (int v = 0; v < Vectors; ++v) put<E>(dst, v, to, mul(r[v][i], factor));
             } else {
                 TURBOQUANT_UNROLL
                 for (int v = 0; v < Vectors; ++v) store(x + v * stride + kLanes * i, r[v][i]);
@@ -102,31 +124,43 @@ TURBOQUANT_NOINLINE void inner_pass(float* x, const float* in, std::ptrdiff_t re
     }
 }
 
-// The last kRadix stages, from x to the destination.
-TURBOQUANT_NOINLINE inline void last_pass(const Ends& ends, std::ptrdiff_t step) noexcept {
+// The last kRadix stages, from x to the destination. Where each group goes is looked up no more often than need be: stores to
+// looked-up addresses take half as long again.
+template <Ending E>
+TURBOQUANT_NOINLINE void last_pass(const Ends& ends, std::ptrdiff_t step) noexcept {
     const std::ptrdiff_t stride = kLanes * step, groups = step / kGroup;
     const float *x = ends.x, *out = ends.out;
-    const std::int32_t* scatter = ends.scatter;
-    float* dst = ends.dst;
-    for (std::ptrdiff_t i = 0; i < step; ++i, x += kLanes, out += kLanes) {
-        Floats r[kRadix];
+    const Destination dst = ends.dst;
+    const std::ptrdiff_t bend = ends.bend % groups;
+    for (std::ptrdiff_t first = 0, last = bend > 0 ? bend : groups; first < groups;
+         first = last, last = groups) {
+        const std::int32_t* const to = ends.scatter + first;
+        float* at[kRadix];
         TURBOQUANT_UNROLL
-        for (int k = 0; k < kRadix; ++k) r[k] = load(x + k * stride);
-        butterflies<kRadix>(r);
-        const std::int32_t* to = scatter + i / kGroup;
-        float* lanes = dst + kLanes * (i % kGroup);
-        TURBOQUANT_UNROLL
-        for (int k = 0; k < kRadix; ++k) store(lanes + to[k * groups], mul(r[k], load(out + k * stride)));
+        for (int k = 0; k < kRadix; ++k) at[k] = dst.to + to[k * groups];
+        const std::ptrdiff_t advance = last - first > 1 ? to[1] - to[0] : 0;
+        std::ptrdiff_t here = 0;
+        for (std::ptrdiff_t i = first; i < last; ++i, here += advance) {
+            for (int lanes = 0; lanes < kGroup * kLanes; lanes += kLanes, x += kLanes, out += kLanes) {
+                Floats r[kRadix];
+                TURBOQUANT_UNROLL
+                for (int k = 0; k < kRadix; ++k) r[k] = load(x + k * stride);
+                butterflies<kRadix>(r);
+                TURBOQUANT_UNROLL
+                for (int k = 0; k < kRadix; ++k)
+                    put<E>(dst, 0, at[k] + (here + lanes), mul(r[k], load(out + k * stride)));
+            }
+        }
     }
 }
 
 // The pass of the given radix: a power of two from kGroup (or 2) to Radix.
-template <int Radix, bool Scatter>
+template <int Radix, Ending E>
 TURBOQUANT_INLINE void first_pass_of(std::ptrdiff_t radix, const Ends& ends,
                                      std::ptrdiff_t registers) noexcept {
     if constexpr (Radix > kGroup && Radix > 2)
-        if (radix < Radix) return first_pass_of<Radix / 2, Scatter>(radix, ends, registers);
-    first_pass<Radix, Scatter>(ends, registers);
+        if (radix < Radix) return first_pass_of<Radix / 2, E>(radix, ends, registers);
+    first_pass<Radix, E>(ends, registers);
 }
 template <int Radix, bool Factored>
 TURBOQUANT_INLINE void inner_pass_of(std::ptrdiff_t radix, float* x, const float* in,
@@ -137,15 +171,16 @@ TURBOQUANT_INLINE void inner_pass_of(std::ptrdiff_t radix, float* x, const float
 }
 
 // The Hadamard transform of `registers` registers, a power of two: passes of kRadix after the first.
-template <bool Scatter>
+template <Ending E>
 TURBOQUANT_NOINLINE void transform(const Ends& ends, std::ptrdiff_t registers) noexcept {
+    constexpr bool kStay = E == Ending::stay;
     std::ptrdiff_t step = registers;
     while (step > kFirstRadix) step /= kRadix;
-    if (Scatter && step == registers) return first_pass_of<kFirstRadix, Scatter>(step, ends, registers);
-    first_pass_of<kFirstRadix, false>(step, ends, registers);
-    for (; step * (Scatter ? kRadix : 1) < registers; step *= kRadix)
+    if (!kStay && step == registers) return first_pass_of<kFirstRadix, E>(step, ends, registers);
+    first_pass_of<kFirstRadix, Ending::stay>(step, ends, registers);
+    for (; step * (kStay ? 1 : kRadix) < registers; step *= kRadix)
         inner_pass<kRadix, false>(ends.x, ends.x, registers, step);
-    if constexpr (Scatter) last_pass(ends, step);
+    if constexpr (!kStay) last_pass<E>(ends, step);
 }
 
 // Its stages at distance 16 coordinates and above alone, in place; where Factored, of x times `in`.

@@ -26,7 +26,7 @@ template <int P, int Vectors>
 TURBOQUANT_INLINE void shifted_round(const RotationPlan& plan, int index, const Buffers& buffers,
                                      Floats (&tails)[Vectors]) noexcept {
     const float* const src = buffers.src;
-    float* const other = buffers.other;
+    float* const other = buffers.dst.to;
     const std::ptrdiff_t src_stride = buffers.src_stride, stride = buffers.stride;
     const Round round(plan, index);
     const int n = plan.registers, t = plan.tail();
@@ -72,10 +72,11 @@ TURBOQUANT_INLINE void shifted_round(const RotationPlan& plan, int index, const 
 }
 
 // Its inverse, times 16P.
-template <int P, int Vectors>
+template <int P, Ending E, int Vectors>
 TURBOQUANT_INLINE void shifted_round_transpose(const RotationPlan& plan, int index, const Buffers& buffers,
                                                Floats (&tails)[Vectors]) noexcept {
-    float *const x = buffers.x, *const other = buffers.other;
+    float* const x = buffers.x;
+    const Destination dst = buffers.dst;
     const std::ptrdiff_t stride = buffers.stride;
     const Round round(plan, index);
     const int n = plan.registers, t = plan.tail();
@@ -97,7 +98,6 @@ TURBOQUANT_INLINE void shifted_round_transpose(const RotationPlan& plan, int ind
     TURBOQUANT_UNROLL
     for (int v = 0; v < Vectors; ++v) {
         const float* pieces = x + v * stride + t;
-        float* to = other + v * stride;
         Floats before = shifted(shift, tails[v], tails[v]);  // the tail in the last lanes
         TURBOQUANT_UNROLL
         for (int i = 0; i < P; ++i) {
@@ -106,10 +106,10 @@ TURBOQUANT_INLINE void shifted_round_transpose(const RotationPlan& plan, int ind
             before = piece;
         }
         tails[v] = shifted(back, load(pieces + kLanes * (n - 1)), before);
-        store(to, tails[v]);
+        put<E>(dst, v, dst.to, tails[v]);
         for (int i = P; i < n; ++i) {
             const Floats piece = load(pieces + kLanes * i);
-            store(to + round.order[i], shifted(back, before, piece));
+            put<E>(dst, v, dst.to + round.order[i], shifted(back, before, piece));
             before = piece;
         }
     }
@@ -119,21 +119,21 @@ TURBOQUANT_INLINE void shifted_round_transpose(const RotationPlan& plan, int ind
     for (int v = 0; v < Vectors; ++v) {
         if (index > 0) tilt_registers(r[v]);
         TURBOQUANT_UNROLL
-        for (int i = 0; i < P; ++i) store(other + v * stride + round.order[i], r[v][i]);
+        for (int i = 0; i < P; ++i) put<E>(dst, v, dst.to + round.order[i], r[v][i]);
     }
 }
 
-template <int P, bool Transpose, int Vectors>
+template <int P, Ending E, int Vectors>
 TURBOQUANT_NOINLINE void rotate_shifted(const RotationPlan& plan, const float* src, std::ptrdiff_t src_stride,
-                                        float* x, float* other, std::ptrdiff_t stride) noexcept {
-    Buffers buffers{src, src_stride, x, other, stride};
+                                        float* x, float* other, std::ptrdiff_t stride,
+                                        const Destination& end) noexcept {
     Floats tails[Vectors];
     TURBOQUANT_UNROLL
-    for (int v = 0; v < Vectors; ++v) tails[v] = load(buffers.src + v * buffers.src_stride);
-    for (int i = 0; i < kRounds; ++i, buffers = buffers.next()) {
-        if constexpr (Transpose)
-            shifted_round_transpose<P>(plan, kRounds - 1 - i, buffers, tails);
+    for (int v = 0; v < Vectors; ++v) tails[v] = load(src + v * src_stride);
+    each_round<E>(src, src_stride, x, other, stride, end, [&](auto ending, int i, const Buffers& buffers) {
+        if constexpr (is_transpose(E))
+            shifted_round_transpose<P, decltype(ending)::value>(plan, kRounds - 1 - i, buffers, tails);
         else
             shifted_round<P>(plan, i, buffers, tails);
-    }
+    });
 }

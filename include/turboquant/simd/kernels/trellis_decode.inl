@@ -46,20 +46,17 @@ void decode_trellis(const CodecPlan& plan, const RecordRange& records, float* ou
         const std::ptrdiff_t stride = padded(plan.dim);
         float* const u = scratch;
         float* const other = scratch + together * stride;
-        const Floats normalised = broadcast(static_cast<float>(1.0 / plan.growth));
+        const float normalised = static_cast<float>(1.0 / plan.growth);
         int count;
         for (std::ptrdiff_t i = 0; i < records.count; i += count) {
             count = records.count - i < together ? static_cast<int>(records.count - i) : together;
-            for (int v = 0; v < count; ++v)
+            float scales[kTogether];
+            for (int v = 0; v < count; ++v) {
+                scales[v] = load_scale(records[i + v] + plan.scale_offset(), plan.scale_type);
                 load_trellis<Bits>(plan, records[i + v], records.end, u + v * stride);
-            const float* x = rotate_all<true, Dynamic>(*plan.rotation, u, other, count, stride);
-            for (int v = 0; v < count; ++v, x += stride) {
-                const Floats factor =
-                    broadcast(load_scale(records[i + v] + plan.scale_offset(), plan.scale_type));
-                float* to = out + (i + v) * out_stride;
-                for (int j = 0; j < plan.dim; j += kLanes)
-                    store_first(to + j, mul(mul(load(x + j), normalised), factor), plan.dim - j);
             }
+            rotate_back<Dynamic>(*plan.rotation, u, other, stride,
+                                 {out + i * out_stride, out_stride, normalised, scales}, count);
         }
     }
 }
