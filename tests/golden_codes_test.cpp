@@ -111,11 +111,11 @@ Digests refined(int dim) {
     return digests;
 }
 
-template <int Dim, int Bits>
+template <int Dim, int Bits, int States = (256 >> Bits)>
 Digests trellis(int dim) {
     Digests digests;
     for (tq::ScaleRule rule : {tq::ScaleRule::norm, tq::ScaleRule::unbiased, tq::ScaleRule::least_squares})
-        add_quantizer(tq::TrellisQuantizer<Dim, Bits>(dim, kSeed, rule), digests);
+        add_quantizer(tq::TrellisQuantizer<Dim, Bits, States>(dim, kSeed, rule), digests);
     return digests;
 }
 
@@ -155,8 +155,16 @@ constexpr Case kCases[] = {
     {"trellis<2>", &trellis<Dynamic, 2>},
     {"trellis<3>", &trellis<Dynamic, 3>},
     {"trellis<4>", &trellis<Dynamic, 4>},
+    {"trellis<1, 64>", &trellis<Dynamic, 1, 64>},
+    {"trellis<2, 32>", &trellis<Dynamic, 2, 32>},
+    {"trellis<3, 16>", &trellis<Dynamic, 3, 16>},
+    {"trellis<4, 8>", &trellis<Dynamic, 4, 8>},
+    {"trellis<1, 32>", &trellis<Dynamic, 1, 32>},
+    {"trellis<2, 16>", &trellis<Dynamic, 2, 16>},
+    {"trellis<3, 8>", &trellis<Dynamic, 3, 8>},
+    {"trellis<4, 4>", &trellis<Dynamic, 4, 4>},
 };
-constexpr int kCaseCount = 25;
+constexpr int kCaseCount = 33;
 
 // Of each case: digests of the codes for every dimension, then of the decoded vectors.
 // clang-format off
@@ -261,6 +269,38 @@ constexpr std::uint32_t kGolden[kCaseCount][2][kDimCount] = {
       0x50f18984u, 0xa500fb6cu, 0x8f098366u, 0x8b960c73u, 0xf7e6caf2u},
      {0x6ccdc4d2u, 0x429d5dbbu, 0xc3b77affu, 0x729d8e95u, 0x2f1e7229u, 0x90d48af2u,
       0x317256ccu, 0x2d17d968u, 0x080adea6u, 0x21e8ed17u, 0xbae64075u}},  // trellis<4>
+    {{0x15bb2fd7u, 0xe367664du, 0xf78c8576u, 0xd98ac942u, 0xc9b20c12u, 0xc222fbd0u,
+      0xca1b2845u, 0x61cc317du, 0xece7c625u, 0x2f9d438fu, 0xf6045a98u},
+     {0x3e9d751au, 0xf22101a6u, 0x38775c6cu, 0x9c3b091bu, 0x0f4a7948u, 0x4a1a63dbu,
+      0x93c176beu, 0x16941e94u, 0xc32943b0u, 0xaa5ef4adu, 0xc68fddf2u}},  // trellis<1, 64>
+    {{0x8f411eb3u, 0x710e6bc3u, 0x1523a0d6u, 0x2e0e0866u, 0xbf44e416u, 0xbe632244u,
+      0x4ff8653au, 0x8427873eu, 0x6d5c12fcu, 0xef0561dfu, 0xdaffdba7u},
+     {0x96fc4576u, 0x8a694249u, 0x0b354502u, 0xbb7f3ba3u, 0x39f6b106u, 0x0dbaf9f8u,
+      0x5e075bceu, 0xb537c325u, 0x43f2706fu, 0xd9f65184u, 0xfd3d7b1bu}},  // trellis<2, 32>
+    {{0x86e311a3u, 0x64cf87a6u, 0x9da0a478u, 0x8777411cu, 0xd76ed018u, 0x238098feu,
+      0xaba0926eu, 0xef3eaebfu, 0x06588891u, 0x9bce28cbu, 0x66fb1d0fu},
+     {0xeb8a42c8u, 0x8dda9b4fu, 0x90dd753fu, 0xc715c487u, 0x3198642cu, 0x1bde7f6du,
+      0x9d40fd18u, 0x6eebb288u, 0x26b1139eu, 0x920691dbu, 0x9525baaau}},  // trellis<3, 16>
+    {{0xf8522401u, 0xa5018209u, 0xe70b2ff4u, 0x61b698e6u, 0xd25ca26cu, 0x9051ac51u,
+      0x87dcc3a9u, 0x2ae29cafu, 0x7cc98c33u, 0x05e19884u, 0x572f7333u},
+     {0x97805910u, 0xf960a2efu, 0xff5aceaeu, 0x7b13062du, 0xae5e6244u, 0xd25e1d07u,
+      0x9f19fd32u, 0xaad7b341u, 0xd212d1c5u, 0xbbf1202cu, 0xf7611565u}},  // trellis<4, 8>
+    {{0xf3248d5cu, 0x4defc3ebu, 0x1d038be3u, 0x875d8f67u, 0x40754edau, 0xe67fb166u,
+      0x39db98c0u, 0xf1c7f3f7u, 0xea399efau, 0x7482287fu, 0x6f20f7a3u},
+     {0x71c917d9u, 0x04ad62d6u, 0x6cc1637fu, 0xea48a908u, 0x09f96368u, 0xa642beffu,
+      0x1dd44fa5u, 0x95d2d4a6u, 0x83a60189u, 0x2a8fad39u, 0x4f329130u}},  // trellis<1, 32>
+    {{0xda973df6u, 0xaf06e398u, 0xdd38d89eu, 0xcf6b5e49u, 0xb81dd848u, 0x5f8a11ebu,
+      0xe540f7a7u, 0xaf878de7u, 0x0221e91cu, 0x646d5bb1u, 0xcb202eebu},
+     {0x51a91e22u, 0xf1073840u, 0xfff066d8u, 0xf9a22962u, 0x1980aafbu, 0xbdc79a67u,
+      0x3f7a0366u, 0x49696472u, 0xcaf91ed7u, 0x7016b40bu, 0xd5fd45fcu}},  // trellis<2, 16>
+    {{0x68fdc880u, 0xf8ef9838u, 0x6c4c1ca2u, 0xa758671fu, 0xaa314301u, 0x0a538db4u,
+      0x5b000808u, 0xbd5b1f11u, 0xd5e19dc6u, 0x9e9f3a8eu, 0x075e82abu},
+     {0x8083320au, 0xc8940cf3u, 0x662d6ab1u, 0x8255792cu, 0xa12ab510u, 0xa7886209u,
+      0x93d22899u, 0x1ca26c35u, 0x293f5538u, 0x52ddaa0eu, 0x3997eb56u}},  // trellis<3, 8>
+    {{0xb744003cu, 0xc661e0a9u, 0x67b0d6b9u, 0x5e915167u, 0x9c271ccdu, 0x59d799e3u,
+      0xabc6adefu, 0x2df9eeffu, 0x4813ef0cu, 0x57bfddefu, 0x4645bbe0u},
+     {0x51ab3c55u, 0x00c44760u, 0xf6bc872cu, 0xb616cc81u, 0x9b23acfcu, 0xe682159cu,
+      0x38d74d85u, 0x3c873cc8u, 0xf0f1b6d7u, 0xf3eedb84u, 0xc652ee87u}},  // trellis<4, 4>
 };
 // clang-format on
 

@@ -184,6 +184,9 @@ std::vector<Case> cases() {
         codes("codes_trellis2", tq::TrellisQuantizer<Dynamic, 2>(33, 7, tq::ScaleRule::unbiased)),
         codes("codes_trellis3", tq::TrellisQuantizer<Dynamic, 3>(33, 7, tq::ScaleRule::least_squares)),
         codes("codes_trellis4", tq::TrellisQuantizer<Dynamic, 4>(100, 7)),
+        codes("codes_trellis2_16states", tq::TrellisQuantizer<Dynamic, 2, 16>(33, 7)),
+        codes("codes_trellis3_16states",
+              tq::TrellisQuantizer<Dynamic, 3, 16>(33, 7, tq::ScaleRule::unbiased)),
 
         index<tq::FlatIndex<Dynamic, 4>>(
             "index_4bits_given_mean",

@@ -144,7 +144,7 @@ void expect_form(Index dim) {
     const TrellisQuantizer<Dynamic, Bits> quantizer(dim, 5, ScaleRule::norm);
     const Eigen::MatrixXf x = inputs(dim, 8);
     const tq::Codes codes = quantizer.encode(x);
-    const auto& table = tq::detail::trellis_table(static_cast<int>(dim), Bits);
+    const auto& table = tq::detail::trellis_table<8>(static_cast<int>(dim), Bits);
     Eigen::MatrixXf rotated(dim, x.cols());
     for (Index v = 0; v < x.cols(); ++v) {
         const std::uint8_t* record = codes[v].data();
@@ -181,7 +181,7 @@ TEST(Trellis, PathsAreNearlyTheBest) {
     constexpr int kBits = 2, kStates = 64, kBranches = 4;
     constexpr Index kDim = 40;
     const TrellisQuantizer<kDim, kBits> quantizer(3, ScaleRule::norm);
-    const auto& table = tq::detail::trellis_table(kDim, kBits);
+    const auto& table = tq::detail::trellis_table<8>(kDim, kBits);
     const Eigen::MatrixXf x = gaussian(kDim, 50, 6);
     const Eigen::MatrixXf y = quantizer.rotation().apply(x), back = quantizer.decode(quantizer.encode(x));
     double found = 0, least = 0;
@@ -263,8 +263,8 @@ TEST(Trellis, FixedAndDynamicAgree) {
 // Every way to score against the decoded vectors.
 template <int Bits, class Scale>
 void expect_scores(Index dim) {
-    const TrellisQuantizer<Dynamic, Bits, tq::Rotation<Dynamic>, Scale> quantizer(dim, 7,
-                                                                                  ScaleRule::unbiased);
+    const TrellisQuantizer<Dynamic, Bits, (256 >> Bits), tq::Rotation<Dynamic>, Scale> quantizer(
+        dim, 7, ScaleRule::unbiased);
     const Eigen::MatrixXf x = gaussian(dim, 37, 2), queries = gaussian(dim, 6, 9);
     const tq::Codes codes = quantizer.encode(x);
     const Eigen::MatrixXf back = quantizer.decode(codes);

@@ -3,6 +3,7 @@
 //
 //   trellis_study            the table, in Markdown
 //   trellis_study times      TrellisQuantizer beside MseQuantizer: distortion, and the times of each target
+//   trellis_study states     of what States trade: distortion and encoding, many vectors at a time and one by one
 //
 // Rows of the library are timed: encode and decode, ns a vector. The others are plain reference code, whose time says nothing;
 // what their decoder would look up is listed instead.
@@ -72,6 +73,10 @@ void library_rows(const Eigen::MatrixXf& x) {
     library_row("the same, Refinement::scale_search", Bits,
                 tq::MseQuantizer<kDim, Bits>(7, ScaleRule::least_squares, tq::Refinement::scale_search), x,
                 "2^b floats");
+    library_row("TrellisQuantizer, windows of 6 bits", Bits,
+                tq::TrellisQuantizer<kDim, Bits, (64 >> Bits)>(7, ScaleRule::least_squares), x, "64 int8");
+    library_row("TrellisQuantizer, windows of 7 bits", Bits,
+                tq::TrellisQuantizer<kDim, Bits, (128 >> Bits)>(7, ScaleRule::least_squares), x, "128 int8");
     library_row("TrellisQuantizer, windows of 8 bits", Bits,
                 tq::TrellisQuantizer<kDim, Bits>(7, ScaleRule::least_squares), x, "256 int8");
 }
@@ -315,11 +320,65 @@ void print_times() {
     }
 }
 
+// One row: distortion with least-squares scales, and ns a vector encoded, of 1024 at a time and of one; the least of many runs.
+template <class Quantizer>
+void states_row(const char* name, int bits, const Quantizer& quantizer) {
+    const Index dim = quantizer.dim(), count = dim < 512 ? 1024 : 256;
+    const std::vector<float> noise = trellis::gaussian(static_cast<std::size_t>(dim * count), 5);
+    const Eigen::Map<const Eigen::MatrixXf> x(noise.data(), dim, count);
+    tq::Codes codes;
+    const Pair times = in_turns(
+        count,
+        [&] {
+            codes.clear();
+            quantizer.encode(x, codes);
+        },
+        [&] {
+            codes.clear();
+            for (Index i = 0; i < count; ++i) quantizer.append(x.col(i), codes);
+        });
+    const Eigen::MatrixXf back = quantizer.decode(codes);
+    const double distortion = static_cast<double>(
+        ((back - x).colwise().squaredNorm().array() / x.colwise().squaredNorm().array()).mean());
+    std::printf("| %s | %td | %d | %s | %.5f | %.0f | %.0f |\n", tq::target_name(tq::active_target()), dim,
+                bits, name, distortion, times.trellis, times.scalar);
+    std::fflush(stdout);
+}
+
+template <int Dim, int Bits>
+void states_rows() {
+    constexpr tq::ScaleRule kRule = tq::ScaleRule::least_squares;
+    states_row("MseQuantizer", Bits, tq::MseQuantizer<Dim, Bits>(7, kRule));
+    states_row("Refinement::scale_search", Bits,
+               tq::MseQuantizer<Dim, Bits>(7, kRule, tq::Refinement::scale_search));
+    states_row("64 >> b states", Bits, tq::TrellisQuantizer<Dim, Bits, (64 >> Bits)>(7, kRule));
+    states_row("128 >> b states", Bits, tq::TrellisQuantizer<Dim, Bits, (128 >> Bits)>(7, kRule));
+    states_row("256 >> b states", Bits, tq::TrellisQuantizer<Dim, Bits>(7, kRule));
+}
+
+void print_states() {
+    std::printf(
+        "| target | d | b | code | distortion | encode, ns | one at a time "
+        "|\n|---|---|---|---|---|---|---|\n");
+    for (const tq::Target target : tq::supported_targets()) {
+        if (target == tq::Target::scalar || target == tq::Target::avx512_vnni) continue;  // as avx512
+        tq::set_target(target);
+        states_rows<128, 2>();
+        states_rows<128, 3>();
+        states_rows<128, 4>();
+        states_rows<1536, 2>();
+    }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
     if (argc > 1 && std::string(argv[1]) == "times") {
         print_times();
+        return 0;
+    }
+    if (argc > 1 && std::string(argv[1]) == "states") {
+        print_states();
         return 0;
     }
     std::vector<float> noise = trellis::gaussian(std::size_t{kDim} * kVectors, 5);

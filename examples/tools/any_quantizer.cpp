@@ -11,7 +11,7 @@ namespace tools {
 
 std::unique_ptr<AnyQuantizer> make_quantizer(const Codec& codec, Index dim) {
     if (codec.estimator != Estimator::turbo)
-        return (codec.trellis ? kTrellisFamily : kMseFamily).make(codec, dim);
+        return (codec.trellis ? kTrellisFamilies[codec.window - 6] : kMseFamily).make(codec, dim);
     if (codec.trellis)
         throw std::invalid_argument(
             "trellis codes have the scales norm, unbiased and least_squares, but turbo was asked for");
@@ -25,10 +25,11 @@ AnyCodes load_codes(const std::string& path) {
     };
     if (file.kind == tq::FileKind::index) throw unexpected("a search index, not codes");
     if (file.kind == tq::FileKind::cache) throw unexpected("an attention cache, not codes");
-    const Family* const family = file.id.kind == tq::QuantizerKind::mse       ? &kMseFamily
-                                 : file.id.kind == tq::QuantizerKind::turbo   ? &kTurboFamily
-                                 : file.id.kind == tq::QuantizerKind::trellis ? &kTrellisFamily
-                                                                              : nullptr;
+    const Family* const family = file.id.kind == tq::QuantizerKind::mse     ? &kMseFamily
+                                 : file.id.kind == tq::QuantizerKind::turbo ? &kTurboFamily
+                                 : file.id.kind == tq::QuantizerKind::trellis
+                                     ? &kTrellisFamilies[file.id.window - 6]
+                                     : nullptr;
     if (family == nullptr || file.id.scale != tq::simd::ScaleType::float32 ||
         file.id.rotation != tq::RotationKind::hadamard || file.id.sketch != tq::SketchKind::orthogonal)
         throw unexpected("codes of a " + file.id.description() +

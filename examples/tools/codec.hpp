@@ -15,9 +15,11 @@ struct Codec {
     Estimator estimator = Estimator::norm;
     bool trellis = false;  // TrellisQuantizer instead of MseQuantizer
     std::uint64_t seed = 0;
+    int window = 8;  // of trellis codes, in bits
 
     std::string name() const {  // without the bits
-        return kEstimatorNames[static_cast<int>(estimator)] + std::string(trellis ? ", trellis" : "");
+        return kEstimatorNames[static_cast<int>(estimator)] + std::string(trellis ? ", trellis" : "") +
+               (window < 8 ? "/" + std::to_string(window) : "");
     }
 };
 

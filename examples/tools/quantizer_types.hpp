@@ -45,7 +45,9 @@ struct Family {
     std::unique_ptr<AnyQuantizer> (*make)(const Codec& codec, Index dim);
     AnyCodes (*load)(int bits, const std::string& path);
 };
-extern const Family kMseFamily, kTurboFamily, kTrellisFamily;
+extern const Family kMseFamily, kTurboFamily;
+// Of windows of 6, 7 and 8 bits.
+extern const Family kTrellisFamilies[3];
 
 // visit(Quantizer type, as a null pointer) of the bits that are asked for, Least to Most.
 template <template <int> class Of, int Least, int Most, class Visit>

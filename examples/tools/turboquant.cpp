@@ -29,7 +29,12 @@ void add_encode(CLI::App& app, EncodeOptions& options, const std::map<std::strin
         ->transform(CLI::CheckedTransformer(estimators).description(""))
         ->option_text("norm|unbiased|least_squares|turbo [norm]");
     command->add_flag("--trellis", options.codec.trellis,
-                      "trellis codes, of 1 to 4 bits: less distortion, 40 times as long to encode");
+                      "trellis codes, of 1 to 4 bits: less distortion, longer to encode");
+    command
+        ->add_option("--window", options.codec.window,
+                     "of trellis codes, in bits: shorter ones encode faster, with a little more distortion")
+        ->check(CLI::IsMember({6, 7, 8}))
+        ->option_text("6|7|8 [8]");
     command->add_option("--seed", options.codec.seed, "of the rotation")->capture_default_str();
     command->add_option("--threads", options.threads, "where built with OpenMP")
         ->check(CLI::PositiveNumber)

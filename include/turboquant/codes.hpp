@@ -43,10 +43,13 @@ struct CodecId {
     simd::ScaleType scale = simd::ScaleType::float32;
     std::uint64_t seed = 0;
     std::uint64_t parts = 0;  // of a SplitQuantizer: a hash of its channels and of its parts' fingerprints
+    std::int32_t window =
+        8;  // of a TrellisQuantizer: bits of a window, so that it has 2^(window − bits) states
 
     friend bool operator==(const CodecId& a, const CodecId& b) noexcept {
         return a.kind == b.kind && a.dim == b.dim && a.bits == b.bits && a.rotation == b.rotation &&
-               a.sketch == b.sketch && a.scale == b.scale && a.seed == b.seed && a.parts == b.parts;
+               a.sketch == b.sketch && a.scale == b.scale && a.seed == b.seed && a.parts == b.parts &&
+               a.window == b.window;
     }
     friend bool operator!=(const CodecId& a, const CodecId& b) noexcept { return !(a == b); }
 
@@ -58,6 +61,8 @@ struct CodecId {
                          static_cast<int>(rotation), static_cast<int>(sketch), static_cast<int>(scale)})
             hash = RandomBits(hash, RandomStream::rotation).word(static_cast<std::uint64_t>(part));
         if (kind == QuantizerKind::split) hash = RandomBits(hash, RandomStream::rotation).word(parts);
+        if (window != 8)
+            hash = RandomBits(hash, RandomStream::rotation).word(static_cast<std::uint64_t>(window));
         return hash;
     }
 
@@ -74,6 +79,8 @@ struct CodecId {
                                                             : "ResidualSignQuantizer";
         text += " of dimension " + std::to_string(dim) + ", " + std::to_string(bits) +
                 (bits == 1 ? " bit" : " bits");
+        if (kind == QuantizerKind::trellis)
+            text += ", " + std::to_string(std::int64_t{1} << std::max(window - bits, 0)) + " states";
         if (kind != QuantizerKind::residual_sign)
             text += rotation == RotationKind::haar ? ", haar rotation" : ", hadamard rotation";
         if (kind != QuantizerKind::mse && kind != QuantizerKind::trellis)

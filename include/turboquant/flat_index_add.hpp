@@ -174,7 +174,7 @@ simd::EncodeResult BasicFlatIndex<Quantizer>::encode_records(const simd::InputCo
     codes.clear();
     std::uint8_t* const records = codes.room(quantizer_.bytes_per_vector(), in.count);
     simd::EncodeResult result{};
-    detail::with_scratch(simd::work_floats(3, dim()), [&](float* scratch) {
+    detail::with_scratch(quantizer_.plan().encode_floats(), [&](float* scratch) {
         const simd::FloatingPointGuard guard;
         result = quantizer_.encode_records(in, records, scratch);
     });

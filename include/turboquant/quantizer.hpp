@@ -237,7 +237,7 @@ public:
     // For kernels and containers built on quantizers.
     const simd::CodecPlan& plan() const noexcept { return plan_; }
     // Records of all columns, side by side, until one cannot be stored (result.encoded). Under a FloatingPointGuard; scratch:
-    // simd::work_floats(3, dim()).
+    // plan().encode_floats().
     simd::EncodeResult encode_records(const simd::InputColumns& in, std::uint8_t* out, float* scratch) const {
         simd::EncodeKernel* const kernel = encode_kernel();
         return kernel(plan_, in, out, scratch);
@@ -281,11 +281,10 @@ private:
     }
 
     simd::EncodeKernel* encode_kernel() const {
-        if constexpr (kTrellis) {
-            return simd::trellis_encode_kernel<kTrellisBits>();
-        } else {
+        if constexpr (kTrellis)
+            return plan_.encoder();
+        else
             return detail::encode_kernel<IndexBits, HasSketch, kKernelDim>(plan_);
-        }
     }
 
     static simd::DecodeKernel* decode_kernel() {
@@ -327,7 +326,7 @@ private:
         const char* call = keep ? "append" : "encode";
         const Index before = keep ? codes.size() : 0, after = before + in.count;
         const std::size_t stride = bytes_per_vector();
-        const std::ptrdiff_t work = simd::work_floats(3, dim());
+        const std::ptrdiff_t work = plan_.encode_floats();
         simd::EncodeResult results[detail::kMaxParts];
         // Where records are about to be overwritten, be sure first that none of the new ones fails: columns whose norm is
         // extreme are encoded for trial. The unbiased scale is largest for a single spike after the rotation: less than √d

@@ -16,6 +16,7 @@
 //    40   4  sketch: 0 orthogonal, 1 gaussian                       8  checksum of bytes 0 … 119, then those checksums
 //    44   4  bytes of a block, 65536 (the last is shorter)             zeros up to a multiple of 64 bytes
 //
+// Trellis codes have no sketch: byte 40 says by how many bits their windows are shorter than 8.
 // The payload of a SplitQuantizer begins with a preamble (split_quantizer_file.hpp), a multiple of 64 bytes.
 //
 // Checksums are CRC-64/XZ: every single flipped bit, and every burst of up to 64 bits, is detected for certain; other
@@ -93,14 +94,15 @@ inline std::uint64_t get(const std::uint8_t* from, int bytes) noexcept {
 
 using HeaderBytes = std::array<std::uint8_t, kHeaderBytes>;
 
-// A quantizer as headers describe it, without its seed: kind, dimension, bits, scale rule, scale type, rotation, sketch.
+// A quantizer as headers describe it, without its seed: kind, dimension, bits, scale rule, scale type, rotation, and sketch or
+// what a window of trellis codes lacks of 8 bits.
 inline constexpr std::size_t kDescriptionBytes = 28;
 inline constexpr std::size_t kDescriptionAt = 16;  // in headers
 
 inline void put_description(std::uint8_t* to, const CodecId& id, int scale_rule) noexcept {
-    for (int field :
-         {static_cast<int>(id.kind), static_cast<int>(id.dim), static_cast<int>(id.bits), scale_rule,
-          static_cast<int>(id.scale), static_cast<int>(id.rotation), static_cast<int>(id.sketch)}) {
+    const int sketch = id.kind == QuantizerKind::trellis ? 8 - id.window : static_cast<int>(id.sketch);
+    for (int field : {static_cast<int>(id.kind), static_cast<int>(id.dim), static_cast<int>(id.bits),
+                      scale_rule, static_cast<int>(id.scale), static_cast<int>(id.rotation), sketch}) {
         put(to, 4, static_cast<std::uint64_t>(field));
         to += 4;
     }
@@ -113,7 +115,11 @@ inline CodecId described_id(const std::uint8_t* from) noexcept {
     id.bits = static_cast<std::int32_t>(get(from + 8, 4));
     id.scale = static_cast<simd::ScaleType>(get(from + 16, 4));
     id.rotation = static_cast<RotationKind>(get(from + 20, 4));
-    id.sketch = static_cast<SketchKind>(get(from + 24, 4));
+    const int sketch = static_cast<int>(get(from + 24, 4));
+    if (id.kind == QuantizerKind::trellis)
+        id.window = 8 - sketch;
+    else
+        id.sketch = static_cast<SketchKind>(sketch);
     return id;
 }
 inline int described_rule(const std::uint8_t* from) noexcept { return static_cast<int>(get(from + 12, 4)); }
@@ -156,9 +162,10 @@ inline void check_field(const FileField& field, const std::uint8_t* from, const 
 inline void check_description(const std::uint8_t* from, const std::string& where) {
     constexpr FileField fields[] = {{"quantizer kind", 0, 1, 5}, {"dimension", 4, 1, kLargestDim},
                                     {"number of bits", 8, 1, 8}, {"scale rule", 12, 0, 2},
-                                    {"scale type", 16, 0, 2},    {"rotation kind", 20, 0, 1},
-                                    {"sketch kind", 24, 0, 1}};
+                                    {"scale type", 16, 0, 2},    {"rotation kind", 20, 0, 1}};
     for (const FileField& field : fields) check_field(field, from, where);
+    constexpr FileField sketch{"sketch kind", 24, 0, 1}, trellis{"bits that windows lack of 8", 24, 0, 2};
+    check_field(get(from, 4) == 5 ? trellis : sketch, from, where);
 }
 
 // Likewise of a header's.

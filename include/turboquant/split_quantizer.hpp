@@ -282,7 +282,7 @@ private:
 
     // Small dimensions may need more than large ones.
     std::ptrdiff_t work_floats() const noexcept {
-        return std::max(simd::work_floats(3, outliers_.dim()), simd::work_floats(3, rest_.dim()));
+        return std::max(outliers_.plan().encode_floats(), rest_.plan().encode_floats());
     }
 
     // Records of some columns; `out` nullptr: only finds out whether they can be stored.

@@ -104,6 +104,22 @@ TEST(Tools, TrellisCodes) {
     EXPECT_EQ(number_after("distortion", back.output), number_after("distortion", encoded.output));
 }
 
+// D = .0803 at 2 bits with windows of 6 bits (trellis_quantizer.hpp).
+TEST(Tools, TrellisCodesOfShorterWindows) {
+    const std::string codes = temporary("trellis6.tq"), decoded = temporary("trellis6.npy");
+    const Outcome encoded =
+        run("encode " + words() + " " + codes + " --bits 2 --trellis --window 6 --estimator least_squares");
+    ASSERT_EQ(encoded.status, 0) << encoded.output;
+    EXPECT_NEAR(number_after("distortion", encoded.output), 0.0803, 0.002);
+    const Outcome info = run("info " + codes);
+    EXPECT_NE(info.output.find("TrellisQuantizer of dimension 100, 2 bits, 16 states"), std::string::npos)
+        << info.output;
+    const Outcome back = run("decode " + codes + " " + decoded + " --original " + words());
+    ASSERT_EQ(back.status, 0) << back.output;
+    EXPECT_EQ(number_after("distortion", back.output), number_after("distortion", encoded.output));
+    expect_failure("encode " + words() + " " + codes + " --trellis --window 5", "not in");
+}
+
 TEST(Tools, SearchesVectorsAndSavedIndexes) {
     const std::string index = temporary("words.tqi"), ids = temporary("ids.npy"),
                       again = temporary("again.npy");

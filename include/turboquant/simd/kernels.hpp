@@ -73,9 +73,9 @@ template <int Bits>
 EncodeKernel* refined_encode_kernel() {
     return TURBOQUANT_KERNEL(template encode_refined<Bits>);
 }
-template <int Bits>
+template <int Bits, int Window>
 EncodeKernel* trellis_encode_kernel() {
-    return TURBOQUANT_KERNEL(template encode_trellis<Bits>);
+    return TURBOQUANT_KERNEL(template encode_trellis<Bits, Window>);
 }
 
 template <int Bits, bool Sketch, int Dim>
@@ -171,7 +171,9 @@ WideSumsKernel* wide_sums_kernel() {
     TURBOQUANT_TRELLIS_KERNELS(keyword, bits)
 #define TURBOQUANT_TRELLIS_KERNELS(keyword, bits)                          \
     TURBOQUANT_CODE_KERNELS(keyword, kTrellis + bits, false)               \
-    keyword template EncodeKernel* trellis_encode_kernel<bits>();          \
+    keyword template EncodeKernel* trellis_encode_kernel<bits, 6>();       \
+    keyword template EncodeKernel* trellis_encode_kernel<bits, 7>();       \
+    keyword template EncodeKernel* trellis_encode_kernel<bits, 8>();       \
     keyword template DecodeKernel* trellis_decode_kernel<bits, Dynamic>(); \
     keyword template ScoreKernel* trellis_products_kernel<bits>();
 

@@ -130,6 +130,12 @@ struct CodecPlan {
         if (trellis != nullptr) steps = 1.0 / static_cast<double>(trellis->unit);
     }
 
+    // Floats of work memory for an encoder: of trellis codes, for the vectors that wait and the centroids of one.
+    std::ptrdiff_t encode_floats() const noexcept {
+        const std::ptrdiff_t waiting = trellis != nullptr && dim <= kLargestWaitingDim ? kMostWaiting : 0;
+        return work_floats(3, dim) + waiting * padded(dim);
+    }
+
     std::size_t index_bytes() const noexcept {
         return (static_cast<std::size_t>(bits) * unsigned(dim) + 7) / 8;
     }

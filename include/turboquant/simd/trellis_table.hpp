@@ -2,7 +2,8 @@
 //
 // The codes of b bits are a stream, most significant bit first within each byte and each code: coordinate j's are bits
 // b·j … b·j + b − 1. Its window is the eight bits that end there, as a number whose lowest bits are the newest. What the first
-// windows lack comes from the end of the stream, or is zero below kLeastCyclicDim dimensions.
+// windows lack comes from the end of the stream, or is zero below kLeastCyclicDim dimensions. Shorter windows are windows of eight
+// bits whose oldest do not matter: the values repeat, and the encoder alone knows.
 #pragma once
 
 #include <cstddef>
@@ -21,6 +22,10 @@ inline constexpr bool kIsTrellis = Bits > kTrellis;
 
 inline constexpr int kWindows = 256;
 inline constexpr int kLeastCyclicDim = 8;
+
+// Up to this dimension vectors wait for others that are encoded with them, at most kMostWaiting: work memory stays on the stack
+// (with_scratch).
+inline constexpr int kLargestWaitingDim = 1536, kMostWaiting = 16;
 
 // The centroid of window w, of a unit vector's coordinate, is unit·int8_centroids[w], and that of window 255 − w its negative.
 struct TrellisTable {
@@ -41,20 +46,23 @@ TURBOQUANT_INLINE std::uint8_t byte_before(const std::uint8_t* record, int bits,
     return static_cast<std::uint8_t>(pair >> (8 - rest));
 }
 
-// For repeat() in kernels: lane i of part p is lane p·Lanes/Times + i/Times.
-template <int Lanes, int Times>
+// For repeat() in kernels: group i of part p is group p·Groups/Times + i/Times, of Groups = Lanes/Group.
+template <int Lanes, int Times, int Group>
 struct RepeatLanes {
     alignas(64) std::int32_t lanes[Times][Lanes];
 };
-template <int Lanes, int Times>
-constexpr RepeatLanes<Lanes, Times> make_repeat_lanes() noexcept {
-    RepeatLanes<Lanes, Times> table{};
+template <int Lanes, int Times, int Group>
+constexpr RepeatLanes<Lanes, Times, Group> make_repeat_lanes() noexcept {
+    RepeatLanes<Lanes, Times, Group> table{};
     for (int part = 0; part < Times; ++part)
-        for (int i = 0; i < Lanes; ++i) table.lanes[part][i] = part * (Lanes / Times) + i / Times;
+        for (int i = 0; i < Lanes; ++i) {
+            const int group = part * (Lanes / Group / Times) + i / Group / Times;
+            table.lanes[part][i] = group * Group + i % Group;
+        }
     return table;
 }
-template <int Lanes, int Times>
-inline constexpr RepeatLanes<Lanes, Times> kRepeatLanes = make_repeat_lanes<Lanes, Times>();
+template <int Lanes, int Times, int Group>
+inline constexpr RepeatLanes<Lanes, Times, Group> kRepeatLanes = make_repeat_lanes<Lanes, Times, Group>();
 
 // `packed`, or where less than `Reads` bytes are left before `end`, a copy of what there is, and zeros.
 template <int Reads>

@@ -2,10 +2,10 @@
 
 TURBOQUANT_INLINE Floats minimum(Floats a, Floats b) noexcept { return {_mm256_min_ps(a.v, b.v)}; }
 
-template <int Times>
+template <int Times, int Group>
 TURBOQUANT_INLINE Floats repeat(Floats a, int part) noexcept {
-    return {_mm256_permutevar8x32_ps(
-        a.v, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(kRepeatLanes<8, Times>.lanes[part])))};
+    return {_mm256_permutevar8x32_ps(a.v, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(
+                                              kRepeatLanes<8, Times, Group>.lanes[part])))};
 }
 
 template <int Bits>
@@ -19,9 +19,28 @@ TURBOQUANT_INLINE Ints marks(Floats a, int shift) noexcept {
                               shift)};
 }
 TURBOQUANT_INLINE Ints merge(Ints a, Ints b) noexcept { return {_mm256_or_si256(a.v, b.v)}; }
-TURBOQUANT_INLINE void store_low_bytes(std::uint8_t* p, Ints a) noexcept {
-    const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(a.v), _mm256_extracti128_si256(a.v, 1));
-    _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packus_epi16(words, words));
+
+TURBOQUANT_INLINE Ints load_ints(const std::int32_t* p) noexcept {
+    return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))};
+}
+TURBOQUANT_INLINE void store_ints(std::int32_t* p, Ints a) noexcept {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), a.v);
+}
+TURBOQUANT_INLINE Ints both(Ints a, int mask) noexcept {
+    return {_mm256_and_si256(a.v, _mm256_set1_epi32(mask))};
+}
+TURBOQUANT_INLINE Ints shift_left(Ints a, int count) noexcept {
+    return {_mm256_sll_epi32(a.v, _mm_cvtsi32_si128(count))};
+}
+TURBOQUANT_INLINE Ints shift_right(Ints a, int count) noexcept {
+    return {_mm256_srl_epi32(a.v, _mm_cvtsi32_si128(count))};
+}
+TURBOQUANT_INLINE Ints shift_right(Ints a, Ints counts) noexcept {
+    return {_mm256_srlv_epi32(a.v, counts.v)};
+}
+TURBOQUANT_INLINE Ints choose(Ints a, int least, Ints yes, Ints no) noexcept {
+    const __m256i chosen = _mm256_cmpgt_epi32(a.v, _mm256_set1_epi32(least - 1));
+    return {_mm256_blendv_epi8(no.v, yes.v, chosen)};
 }
 
 TURBOQUANT_INLINE Floats load_integers(const std::uint8_t* p) noexcept {

@@ -9,6 +9,7 @@
 #include "turboquant/simd/kernels/refine.inl"
 #include "turboquant/simd/kernels/scales.inl"
 #include "turboquant/simd/kernels/trellis.inl"
+#include "turboquant/simd/kernels/trellis_encode.inl"
 #include "turboquant/simd/kernels/decode.inl"
 #include "turboquant/simd/kernels/trellis_decode.inl"
 #include "turboquant/simd/kernels/attention.inl"

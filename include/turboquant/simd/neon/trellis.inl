@@ -2,8 +2,9 @@
 
 TURBOQUANT_INLINE Floats minimum(Floats a, Floats b) noexcept { return {vminq_f32(a.v, b.v)}; }
 
-template <int Times>
+template <int Times, int Group>
 TURBOQUANT_INLINE Floats repeat(Floats a, int part) noexcept {
+    static_assert(Group == 1, "turboquant: four states fill a register");
     const float32x4_t v = a.v;
     if constexpr (Times == 2) return {part == 0 ? vzip1q_f32(v, v) : vzip2q_f32(v, v)};
     return {part == 0   ? vdupq_laneq_f32(v, 0)
@@ -24,12 +25,25 @@ TURBOQUANT_INLINE Ints marks(Floats a, int shift) noexcept {
     return {vshlq_u32(low, vdupq_n_s32(shift))};
 }
 TURBOQUANT_INLINE Ints merge(Ints a, Ints b) noexcept { return {vorrq_u32(a.v, b.v)}; }
-TURBOQUANT_INLINE void store_low_bytes(std::uint8_t* p, Ints a) noexcept {
-    const uint16x4_t words = vmovn_u32(a.v);
-    const uint8x8_t low = vmovn_u16(vcombine_u16(words, words));
-    std::uint8_t bytes[8];
-    vst1_u8(bytes, low);
-    std::memcpy(p, bytes, 4);
+
+TURBOQUANT_INLINE Ints load_ints(const std::int32_t* p) noexcept {
+    return {vreinterpretq_u32_s32(vld1q_s32(p))};
+}
+TURBOQUANT_INLINE void store_ints(std::int32_t* p, Ints a) noexcept {
+    vst1q_s32(p, vreinterpretq_s32_u32(a.v));
+}
+TURBOQUANT_INLINE Ints both(Ints a, int mask) noexcept {
+    return {vandq_u32(a.v, vdupq_n_u32(static_cast<std::uint32_t>(mask)))};
+}
+TURBOQUANT_INLINE Ints shift_left(Ints a, int count) noexcept { return {vshlq_u32(a.v, vdupq_n_s32(count))}; }
+TURBOQUANT_INLINE Ints shift_right(Ints a, int count) noexcept {
+    return {vshlq_u32(a.v, vdupq_n_s32(-count))};
+}
+TURBOQUANT_INLINE Ints shift_right(Ints a, Ints counts) noexcept {
+    return {vshlq_u32(a.v, vnegq_s32(vreinterpretq_s32_u32(counts.v)))};
+}
+TURBOQUANT_INLINE Ints choose(Ints a, int least, Ints yes, Ints no) noexcept {
+    return {vbslq_u32(vcgeq_u32(a.v, vdupq_n_u32(static_cast<std::uint32_t>(least))), yes.v, no.v)};
 }
 
 TURBOQUANT_INLINE Floats load_integers(const std::uint8_t* p) noexcept {
