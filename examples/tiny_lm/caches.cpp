@@ -22,7 +22,8 @@ constexpr Setting kNoWindow{KeyQuantizer::mse, 0, 4, tq::Centring::values};
 constexpr Setting kCentred{KeyQuantizer::mse, 0, 4, tq::Centring::all};
 constexpr Setting kUncentred{KeyQuantizer::mse, 0, 4, tq::Centring::none};
 constexpr Setting kTurboKeys{KeyQuantizer::turbo, 0, 4, tq::Centring::values};
-constexpr Setting kTrellis{KeyQuantizer::trellis, 0, 4, tq::Centring::values};
+constexpr Setting kTrellis{KeyQuantizer::trellis, 64, 4, tq::Centring::values};
+constexpr Setting kTrellisNoWindow{KeyQuantizer::trellis, 0, 4, tq::Centring::values};
 
 template <class Cache>
 CacheMaker maker(const Setting& setting) {
@@ -78,7 +79,7 @@ std::string CacheChoice::bits() const { return std::to_string(key_bits) + "/" + 
 
 std::vector<Group> full_comparison() {
     const Setting &d = kDefaults, &w = kNoWindow, &c = kCentred, &u = kUncentred, &t = kTurboKeys,
-                  &x = kTrellis;
+                  &x = kTrellis, &y = kTrellisNoWindow;
     return {{exact()},
             {mse<8, 8>(d), mse<4, 4>(d), mse<4, 3>(d), mse<3, 3>(d), mse<2, 2>(d)},
             {mse<8, 8>(w), mse<6, 6>(w), mse<5, 5>(w), mse<4, 4>(w), mse<4, 3>(w), mse<3, 4>(w), mse<3, 3>(w),
@@ -86,7 +87,8 @@ std::vector<Group> full_comparison() {
             {mse<4, 4>(c), mse<3, 3>(c), mse<2, 2>(c)},
             {mse<4, 4>(u), mse<3, 3>(u), mse<2, 2>(u)},
             {turbo<4, 4>(t), turbo<3, 3>(t), turbo<2, 2>(t)},
-            {trellis<3, 3>(x), trellis<2, 2>(x)}};
+            {trellis<4, 4>(x), trellis<3, 3>(x), trellis<2, 2>(x)},
+            {trellis<4, 4>(y), trellis<3, 3>(y), trellis<2, 2>(y)}};
 }
 
 std::vector<Group> quick_comparison() {
