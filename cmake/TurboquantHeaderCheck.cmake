@@ -14,4 +14,6 @@ function(turboquant_add_header_check target)
   endforeach()
   add_library(${target} OBJECT ${sources})
   target_link_libraries(${target} PRIVATE turboquant_warnings)
+  # All of them begin with config.hpp, and that with Eigen.
+  target_precompile_headers(${target} PRIVATE <Eigen/Core>)
 endfunction()
