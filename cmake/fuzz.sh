@@ -11,7 +11,10 @@ source "$here/build_environment.sh"
 
 mkdir -p build/fuzz
 eigen=$(pkg-config --cflags-only-I eigen3 | sed 's/-I/-isystem /g')
-flags=(-std=c++17 -O1 -g1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -Iinclude)
+# Pointers that are null or overflow are met by the address sanitizer where they are used; checks of the arithmetic itself, which
+# the asan preset has, take three quarters of the time to compile.
+flags=(-std=c++17 -O1 -g1 -fsanitize=fuzzer,address,undefined -fno-sanitize=null,pointer-overflow -fno-sanitize-recover=all
+       -Iinclude)
 # shellcheck disable=SC2086  # words on purpose
 printf '%s\n' tests/fuzz/fuzz_*.cpp | xargs -P "$jobs" -I{} sh -c \
     'clang++ "$@" "$0" -o build/fuzz/$(basename "$0" .cpp)' {} "${flags[@]}" $eigen
