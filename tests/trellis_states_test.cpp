@@ -33,17 +33,6 @@ static_assert(std::is_same_v<tq::TrellisQuantizer<128, 2>, tq::TrellisQuantizer<
 static_assert(tq::is_quantizer_v<tq::TrellisQuantizer<128, 2, 16>> &&
               tq::TrellisQuantizer<128, 2, 16>::kStates == 16);
 
-// What loading says of a file that it refuses.
-template <class Load>
-std::string refusal(const Load& load) {
-    try {
-        load();
-    } catch (const std::runtime_error& error) {
-        return error.what();
-    }
-    return "loaded";
-}
-
 double distortion(const Eigen::MatrixXf& x, const Eigen::MatrixXf& back) {
     return static_cast<double>(
         ((back - x).colwise().squaredNorm().array() / x.colwise().squaredNorm().array()).mean());
@@ -296,12 +285,12 @@ TEST(TrellisStates, FilesNameThem) {
     EXPECT_EQ(loaded.quantizer.fingerprint(), quantizer.fingerprint());
     EXPECT_EQ(loaded.quantizer.decode(loaded.codes), quantizer.decode(codes));
     std::istringstream wrong(file);
-    EXPECT_TRUE(mentions(refusal([&] { tq::load<tq::TrellisQuantizer<64, 3>>(wrong); }),
+    EXPECT_TRUE(mentions(saved_files::message_of([&] { tq::load<tq::TrellisQuantizer<64, 3>>(wrong); }),
                          {"TrellisQuantizer of dimension 64, 3 bits, 8 states", "32 states"}));
     const std::string ordinary =
         saved(tq::TrellisQuantizer<64, 3>(7), tq::TrellisQuantizer<64, 3>(7).encode(gaussian(64, 5, 3)));
     std::istringstream other(ordinary);
-    EXPECT_TRUE(mentions(refusal([&] { tq::load<tq::TrellisQuantizer<64, 3, 16>>(other); }),
+    EXPECT_TRUE(mentions(saved_files::message_of([&] { tq::load<tq::TrellisQuantizer<64, 3, 16>>(other); }),
                          {"32 states", "16 states"}));
     // Byte 40: what the bits of a window are less than 8, zero in files before there was a choice.
     EXPECT_EQ(file[40], 2);
@@ -324,9 +313,10 @@ TEST(TrellisStates, Containers) {
     const auto hits = index.search(q, 5);
     EXPECT_EQ(tq::BasicFlatIndex<Few>::load(index_file).search(q, 5).ids, hits.ids);
     std::istringstream wrong_index(saved(index));
-    EXPECT_TRUE(
-        mentions(refusal([&] { tq::BasicFlatIndex<tq::TrellisQuantizer<Dynamic, 3>>::load(wrong_index); }),
-                 {"8 states", "32 states"}));
+    EXPECT_TRUE(mentions(saved_files::message_of([&] {
+                             tq::BasicFlatIndex<tq::TrellisQuantizer<Dynamic, 3>>::load(wrong_index);
+                         }),
+                         {"8 states", "32 states"}));
 
     tq::BasicKvCache<Few, tq::TrellisQuantizer<Dynamic, 2, 32>> cache(64);
     cache.append(x, v);
@@ -335,7 +325,7 @@ TEST(TrellisStates, Containers) {
     EXPECT_EQ(loaded.keys(), cache.keys());
     EXPECT_EQ(loaded.values(), cache.values());
     std::istringstream wrong_cache(saved(cache));
-    EXPECT_TRUE(mentions(refusal([&] { tq::BasicKvCache<Few, Few>::load(wrong_cache); }),
+    EXPECT_TRUE(mentions(saved_files::message_of([&] { tq::BasicKvCache<Few, Few>::load(wrong_cache); }),
                          {"2 bits, 32 states", "3 bits, 8 states"}));
 
     const tq::SplitQuantizer<tq::TrellisQuantizer<Dynamic, 4, 4>, Few> split(64, 7,
@@ -346,7 +336,8 @@ TEST(TrellisStates, Containers) {
     EXPECT_EQ(parts.quantizer.decode(parts.codes), split.decode(codes));
     std::istringstream wrong_split(saved(split, codes));
     using Other = tq::SplitQuantizer<tq::TrellisQuantizer<Dynamic, 4>, Few>;
-    EXPECT_TRUE(mentions(refusal([&] { tq::load<Other>(wrong_split); }), {"4 states", "16 states"}));
+    EXPECT_TRUE(
+        mentions(saved_files::message_of([&] { tq::load<Other>(wrong_split); }), {"4 states", "16 states"}));
 }
 
 }  // namespace

@@ -89,9 +89,21 @@ void check(const Quantizer& quantizer, const X& x, const Eigen::MatrixXf& querie
     }
 }
 
-// check_all(choice, dim, x, queries) with vectors of floats or, for the largest choices, halves.
-template <class CheckAll>
-void run_on_bytes(const std::uint8_t* data, std::size_t size, const CheckAll& check_all) {
+// check() with quantizer number choice % sizeof...(Quantizers), and a scale rule by what remains.
+template <class... Quantizers, class X>
+void check_one(unsigned choice, Index dim, const X& x, const Eigen::MatrixXf& queries) {
+    constexpr unsigned kCount = sizeof...(Quantizers);
+    const auto rule = static_cast<tq::ScaleRule>(choice / kCount % 3);
+    unsigned number = 0;
+    const auto check_if_chosen = [&](auto make) {
+        if (number++ == choice % kCount) check(make(), x, queries);
+    };
+    (check_if_chosen([&] { return tq::detail::make_quantizer<Quantizers>(dim, 1, rule); }), ...);
+}
+
+// check_one() of vectors of floats or, for the largest choices, halves.
+template <class... Quantizers>
+void run_on_bytes(const std::uint8_t* data, std::size_t size) {
     if (size < 7) return;
     constexpr Index kDims[] = {1, 2, 3, 7, 16, 20, 31, 32, 33, 48, 63, 64, 100, 128, 130, 200, 256, 300, 512};
     const Index dim = kDims[data[0] % 19];
@@ -113,9 +125,9 @@ void run_on_bytes(const std::uint8_t* data, std::size_t size, const CheckAll& ch
     if (!queries.allFinite()) queries.setOnes();
     const tq::Target before = tq::active_target();
     if (choice >= 224)
-        check_all(choice, dim, x.cast<Eigen::half>().eval(), queries);
+        check_one<Quantizers...>(choice, dim, x.cast<Eigen::half>().eval(), queries);
     else
-        check_all(choice, dim, x, queries);
+        check_one<Quantizers...>(choice, dim, x, queries);
     tq::set_target(before);
 }
 

@@ -65,24 +65,13 @@ TURBOQUANT_NOINLINE void centre_block(const float* x, std::ptrdiff_t x_stride, i
 // load_block() of columns less their mean, in x. Empty where one is not ordinary.
 TURBOQUANT_NOINLINE inline Block load_centred_block(const InputColumns& in, std::ptrdiff_t column, int count,
                                                     int dim, float* x, std::ptrdiff_t stride) noexcept {
-    Block block;
-    block.vectors = x;
-    block.stride = stride;
-    block.count = count;
-    block.extreme = false;
-    const float* from = x;
-    std::ptrdiff_t from_stride = stride;
-    const std::ptrdiff_t at = column * in.stride;
-    if (in.type != InputType::float32) {
-        const auto* halves = static_cast<const std::uint16_t*>(in.data) + at;
-        for (int v = 0; v < count; ++v) convert_column(in.type, halves + v * in.stride, dim, x + v * stride);
-    } else {
-        from = static_cast<const float*>(in.data) + at;
-        from_stride = in.stride;
-    }
+    Block block = block_of_floats(in, column, count, dim, x, stride);
     float terms[kDoubles];
     const auto centre = in.squared ? centre_block<true> : centre_block<false>;
-    centre(from, from_stride, count, dim, in.mean, x, stride, terms, block.squared_norms);
+    centre(block.vectors, block.stride, count, dim, in.mean, x, stride, terms, block.squared_norms);
+    block.vectors = x;
+    block.stride = stride;
+    block.extreme = false;
     for (int v = 0; v < count; ++v) {
         in.terms[column + v] = terms[v];
         if (!ordinary_squared_norm(block.squared_norms[v])) block.count = 0;

@@ -180,6 +180,24 @@ TURBOQUANT_NOINLINE inline void load_extreme_block(Block& block, int dim, float*
     block.stride = stride;
 }
 
+// `count` columns as floats: where they lie, or converted to x, `stride` floats apart. Norms are the caller's to find.
+TURBOQUANT_INLINE Block block_of_floats(const InputColumns& in, std::ptrdiff_t column, int count, int dim,
+                                        float* x, std::ptrdiff_t stride) noexcept {
+    Block block;
+    block.vectors = x;
+    block.stride = stride;
+    block.count = count;
+    const std::ptrdiff_t at = column * in.stride;
+    if (in.type != InputType::float32) {
+        const auto* halves = static_cast<const std::uint16_t*>(in.data) + at;
+        for (int v = 0; v < count; ++v) convert_column(in.type, halves + v * in.stride, dim, x + v * stride);
+    } else {
+        block.vectors = static_cast<const float*>(in.data) + at;
+        block.stride = in.stride;
+    }
+    return block;
+}
+
 Block load_centred_block(const InputColumns& in, std::ptrdiff_t column, int count, int dim, float* x,
                          std::ptrdiff_t stride) noexcept;
 
@@ -189,19 +207,8 @@ template <int Registers>
 TURBOQUANT_INLINE Block load_block(const InputColumns& in, std::ptrdiff_t column, int count, int dim,
                                    float* x, std::ptrdiff_t stride) noexcept {
     if (in.mean != nullptr) return load_centred_block(in, column, count, dim, x, stride);
-    Block block;
-    block.vectors = x;
-    block.stride = stride;
-    block.count = count;
-    const std::ptrdiff_t at = column * in.stride;
+    Block block = block_of_floats(in, column, count, dim, x, stride);
     const bool copy = Registers == 0 && count == 1;
-    if (in.type != InputType::float32) {
-        const auto* halves = static_cast<const std::uint16_t*>(in.data) + at;
-        for (int v = 0; v < count; ++v) convert_column(in.type, halves + v * in.stride, dim, x + v * stride);
-    } else {
-        block.vectors = static_cast<const float*>(in.data) + at;
-        block.stride = in.stride;
-    }
     Floats rows[kDoubles];
     int v = 0;
     do {
