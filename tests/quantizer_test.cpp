@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <memory>
 #include <string>
 #include <type_traits>
@@ -378,6 +379,31 @@ TYPED_TEST(QuantizerOf, ScoresAreThoseOfTheDecodedVectors) {
         for (Index j = 0; j < 6; ++j)
             EXPECT_NEAR(static_cast<double>(products(i, j)), x.col(i).dot(z.col(j)),
                         1e-5 * x.col(i).norm() * z.col(j).norm());
+}
+
+// Queries whose norms, and whose coordinates after the rotation, exceed float's range: products that do not are right, and
+// distances are infinite.
+TYPED_TEST(QuantizerOf, QueriesAtTheEndOfFloat) {
+    using Quantizer = typename TypeParam::Quantizer;
+    const Index dim = TypeParam::kDim;
+    const Quantizer quantizer(dim, kSeed);
+    Eigen::MatrixXf queries = gaussian(dim, 5, 4);
+    for (Index j = 0; j < 3; ++j) queries.col(j) *= 3.4e38f / queries.col(j).cwiseAbs().maxCoeff();
+    queries.col(3).setConstant(-3.4e38f);
+    for (const float length : {1e-38f, 1e-4f}) {
+        const Codes codes = quantizer.encode(gaussian(dim, 6, 2) * length);
+        const Eigen::MatrixXd x = quantizer.decode(codes).template cast<double>(), q = queries.cast<double>();
+        const Eigen::MatrixXf dots = quantizer.inner_products(codes, queries);
+        const Eigen::MatrixXf distances = quantizer.squared_distances(codes, queries);
+        for (Index i = 0; i < x.cols(); ++i) {
+            for (Index j = 0; j < 4; ++j) {
+                EXPECT_NEAR(static_cast<double>(dots(i, j)), x.col(i).dot(q.col(j)),
+                            product_tolerance<Quantizer>(dim) * x.col(i).norm() * q.col(j).norm());
+                EXPECT_EQ(distances(i, j), std::numeric_limits<float>::infinity());
+            }
+            EXPECT_TRUE(std::isfinite(distances(i, 4)));
+        }
+    }
 }
 
 // --- Facts that need no types ----------------------------------------------------------------------------------------

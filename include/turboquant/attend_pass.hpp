@@ -80,7 +80,7 @@ public:
         TURBOQUANT_KERNEL(scale_rows)(exact_, stride_, columns_, key_dim_, factor_);
         if (BlockFormat<KeyQuantizer>::kRotated) {
             const simd::InputColumns in{exact_, simd::InputType::float32, stride_, columns_};
-            simd::rotate_kernel()(*rotation_, false, in, rotated_, stride_, tile_);
+            simd::rotate_kernel()(*rotation_, false, in, rotated_, stride_, tile_, nullptr);
             for (int c = 0; c < columns_; ++c)
                 keys_.round(rotated_ + c * stride_, quads_ + c * stride_, rounded_[c], tile_);
         }

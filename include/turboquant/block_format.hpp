@@ -174,7 +174,7 @@ protected:
     // Πᵀ of a row in natural order.
     void rotate_row_back(const float* row, float* out, float* scratch) const {
         const simd::InputColumns in{row, simd::InputType::float32, 0, 1};
-        simd::rotate_kernel()(*plan_->rotation, true, in, out, 0, scratch);
+        simd::rotate_kernel()(*plan_->rotation, true, in, out, 0, scratch, nullptr);
     }
 
     const simd::CodecPlan* plan_;

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
+#include <limits>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -386,14 +387,16 @@ private:
         const auto kernel = score_kernel<Kind>();
         const std::ptrdiff_t part = simd::padded(dim()), work = simd::work_floats(2, dim());
         const std::ptrdiff_t row = Kind == kInnerProducts && IndexBits > 0 && plan_.sketch ? 2 * part : part;
-        const std::ptrdiff_t block = std::clamp<std::ptrdiff_t>(16384 / row, 1, 64);
+        constexpr std::ptrdiff_t kMostQueries = 64;
+        const std::ptrdiff_t block = std::clamp<std::ptrdiff_t>(16384 / row, 1, kMostQueries);
         detail::with_scratch(
             work + std::min<std::ptrdiff_t>(block, queries.count) * row, [&](float* scratch) {
                 float* const rows = scratch + work;
                 for (std::ptrdiff_t first = 0; first < queries.count; first += block) {
                     const simd::InputColumns some =
                         queries.part(first, std::min(block, queries.count - first));
-                    const Index bad = prepare_queries<Kind>(some, rows, row, scratch);
+                    float powers[kMostQueries];
+                    const Index bad = prepare_queries<Kind>(some, rows, row, scratch, powers);
                     if (bad >= 0)
                         detail::throw_not_finite(where(call), "queries", static_cast<Index>(first) + bad);
                     float* const columns = out.data() + first * out.outerStride();
@@ -402,6 +405,11 @@ private:
                                  kernel(plan_, range.part(i, count), rows, row, some.count, columns + i,
                                         out.outerStride(), own);
                              });
+                    for (Index j = 0; j < some.count; ++j) {
+                        if (powers[j] == 1.0f) continue;
+                        const simd::FloatingPointGuard guard;
+                        out.col(first + j) *= powers[j];
+                    }
                 }
             });
     }
@@ -433,22 +441,26 @@ private:
     }
 
     // Rows of Πq, then of SΠq where signs will be scored (S q for a pure sketch), zeros up to the padded length; rounded where
-    // kernels want them so.
+    // kernels want them so. Inner products with row j are to be multiplied by powers[j].
     template <Score Kind>
-    Index prepare_queries(const simd::InputColumns& queries, float* rows, std::ptrdiff_t row,
-                          float* scratch) const {
+    Index prepare_queries(const simd::InputColumns& queries, float* rows, std::ptrdiff_t row, float* scratch,
+                          float* powers) const {
         const simd::FloatingPointGuard guard;
         std::fill(rows, rows + queries.count * row, 0.0f);
+        std::fill(powers, powers + queries.count, 1.0f);
         simd::RotateKernel* const rotate = simd::rotate_kernel();
         if constexpr (IndexBits == 0 && Kind != kInnerProducts)
             return static_cast<Index>(TURBOQUANT_KERNEL(copy_columns)(plan_.dim, queries, rows, row));
         const simd::RotationPlan& first = IndexBits == 0 ? *plan_.sketch : *plan_.rotation;
-        const auto bad = static_cast<Index>(rotate(first, false, queries, rows, row, scratch));
+        const auto bad = static_cast<Index>(rotate(first, false, queries, rows, row, scratch, powers));
+        if constexpr (Kind == kSquaredDistances)
+            for (Index j = 0; j < queries.count; ++j)
+                if (powers[j] != 1.0f) saturate(rows + j * row, std::exchange(powers[j], 1.0f));
         const bool sketched = Kind == kInnerProducts && IndexBits > 0 && plan_.sketch != nullptr;
         float* const second = rows + simd::padded(dim());
         if (sketched)
             rotate(*plan_.sketch, false, {rows, simd::InputType::float32, row, queries.count}, second, row,
-                   scratch);
+                   scratch, nullptr);
         if constexpr (kInt8<Kind>) {
             const auto round = TURBOQUANT_INT8_KERNEL(round_rows);
             round(plan_.dim, rows, row, queries.count, scratch);
@@ -458,6 +470,13 @@ private:
         if (wide<Kind>()) simd::avx512_vnni::round_wide_rows(plan_.dim, rows, row, queries.count, scratch);
 #endif
         return bad;
+    }
+
+    // The row times `power`, each coordinate within float's range: no distance is a NaN.
+    void saturate(float* row, float power) const {
+        constexpr float kLargest = std::numeric_limits<float>::max();
+        for (Index i = 0; i < dim(); ++i)
+            row[i] = std::clamp(row[i], -kLargest / power, kLargest / power) * power;
     }
 
     // Throws for the first column that could not be encoded. results: of `parts` parts of `count` columns.

@@ -41,7 +41,7 @@ inline Index rotate_columns(const simd::RotationPlan& plan, bool transpose, cons
     Index bad = -1;
     with_scratch(simd::work_floats(2, plan.dim), [&](float* scratch) {
         const simd::FloatingPointGuard guard;
-        bad = static_cast<Index>(kernel(plan, transpose, in, out, stride, scratch));
+        bad = static_cast<Index>(kernel(plan, transpose, in, out, stride, scratch, nullptr));
     });
     return bad;
 }

@@ -22,7 +22,7 @@ namespace simd {
 // --- Their types. What each does stands where it is defined, in kernels/. ---------------------------------------------------
 
 using RotateKernel = std::ptrdiff_t(const RotationPlan&, bool, const InputColumns&, float*, std::ptrdiff_t,
-                                    float*) noexcept;
+                                    float*, float*) noexcept;
 using DecodeKernel = void(const CodecPlan&, const RecordRange&, float*, std::ptrdiff_t, float*) noexcept;
 using ScoreKernel = void(const CodecPlan&, const RecordRange&, const float*, std::ptrdiff_t, std::ptrdiff_t,
                          float*, std::ptrdiff_t, float*) noexcept;

@@ -296,9 +296,11 @@ TURBOQUANT_INLINE void store_scaled(const float* z, int dim, double factor, int 
 }
 
 // The rotation alone: out = Πx, or Πᵀx, column by column. Returns the first column that is not finite (its result is
-// NaN), or −1. scratch: work_floats(2, d).
+// NaN), or −1. scratch: work_floats(2, d). powers: nullptr, or one per column, 1 before the call: what is written is then to
+// be multiplied by them, 2^16 where a coordinate, or its product with a centroid, might exceed float's range.
 inline std::ptrdiff_t rotate_columns(const RotationPlan& plan, bool transpose, const InputColumns& in,
-                                     float* out, std::ptrdiff_t out_stride, float* scratch) noexcept {
+                                     float* out, std::ptrdiff_t out_stride, float* scratch,
+                                     float* powers) noexcept {
     const int dim = plan.dim, together = vectors_together<Dynamic>(plan);
     const std::ptrdiff_t stride = padded(dim);
     float* const x = scratch + plan.lead();
@@ -313,6 +315,10 @@ inline std::ptrdiff_t rotate_columns(const RotationPlan& plan, bool transpose, c
             const LoadedVector vector = load_column(in, column + v, dim, x + v * stride);
             if (!vector.finite && bad < 0) bad = column + v;
             exponents[v] = vector.exponent;
+            if (powers != nullptr && vector.exponent > 100) {
+                powers[column + v] = 0x1p16f;
+                exponents[v] -= 16;
+            }
         }
         const float* z = transpose ? rotate_all<true, Dynamic>(plan, x, other, count, stride)
                                    : rotate_all<false, Dynamic>(plan, x, other, count, stride);
