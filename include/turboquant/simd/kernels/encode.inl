@@ -308,44 +308,57 @@ TURBOQUANT_NOINLINE inline Floats pack_signs(const float* w, int dim, std::uint8
     return fold(magnitudes);
 }
 
-// `count` columns (1 or more, up to vectors_together()) to consecutive records, fewer where one is not finite, which is an
+// Vectors whose norms and scales are found together: as many as the first level of the cache holds besides.
+TURBOQUANT_INLINE int vectors_of_block(int dim, int together) noexcept {
+    const int vectors = 4096 / dim < kDoubles ? 4096 / dim : kDoubles;
+    return vectors > together ? vectors / together * together : together;
+}
+
+// `count` columns (1 or more, up to vectors_of_block()) to consecutive records, fewer where one is not finite, which is an
 // error where it is the first. scratch: work_floats(2, d).
 template <int Bits, bool Sketch, int Dim>
 TURBOQUANT_NOINLINE EncodeResult encode_columns(const CodecPlan& plan, const InputColumns& in,
                                                 std::ptrdiff_t column, int count, std::uint8_t* out,
                                                 float* scratch) noexcept {
-    const int dim = plan.dim;
+    const int dim = plan.dim, together = vectors_together<Dim>(plan);
     const std::ptrdiff_t stride = padded(dim);
     const std::size_t record_bytes = plan.record_bytes();
     float* const x = scratch + (Bits > 0 ? plan.rotation : plan.sketch)->lead();
-    float* const other = x + count * stride;
-    const Block block = load_block<0>(in, column, count, dim, x, stride);
+    float* const other = x + together * stride;
+    const Block block = load_block<0>(in, column, count, together, dim, x, stride);
     if (block.count == 0) return {0, EncodeError::not_finite, 0.0};
     const Scales<Doubles> scales(plan, load_doubles(block.squared_norms), block.power());
+    const Factors factors(block, scales);
     BlockSums sums;
-    if constexpr (Bits > 0) {
-        const Factors factors(block, scales);
-        float* z = rotate_all<false, Dim>(*plan.rotation, block.vectors, block.stride, x, other, stride,
-                                          block.count);
-        std::uint8_t* indices = out;
-        int v = 0;
-        do {
-            encode_indices<Bits, Sketch>(*plan.codebook, plan.scale_rule, z, dim, factors.steps[v],
-                                         factors.units[v], indices, sums.dots[v], sums.squares[v]);
-            z += stride, indices += record_bytes;
-        } while (++v < block.count);
-    }
-    if constexpr (Sketch) {
-        float* w = Bits > 0 ? rotate_all<false, Dim>(*plan.sketch, other, x, block.count, stride)
-                            : rotate_all<false, Dim>(*plan.sketch, block.vectors, block.stride, x, other,
-                                                     stride, block.count);
-        std::uint8_t* signs = out + plan.index_bytes();
-        int v = 0;
-        do {
-            sums.magnitudes[v] = pack_signs(w, dim, signs);
-            w += stride, signs += record_bytes;
-        } while (++v < block.count);
-    }
+    std::uint8_t* record = out;
+    int first = 0;
+    do {  // vectors that are rotated together
+        const int left = block.count - first, end = first + (left < together ? left : together);
+        const float* const vectors = block.vectors + first * block.stride;
+        float* z = rotate_all<false, Dim>(Bits > 0 ? *plan.rotation : *plan.sketch, vectors, block.stride, x,
+                                          other, stride, end - first);
+        if constexpr (Bits > 0) {
+            std::uint8_t* indices = record;
+            int v = first;
+            do {
+                encode_indices<Bits, Sketch>(*plan.codebook, plan.scale_rule, z, dim, factors.steps[v],
+                                             factors.units[v], indices, sums.dots[v], sums.squares[v]);
+                z += stride, indices += record_bytes;
+            } while (++v < end);
+        }
+        if constexpr (Sketch) {
+            const float* w =
+                Bits > 0 ? rotate_all<false, Dim>(*plan.sketch, other, x, end - first, stride) : other;
+            std::uint8_t* signs = record + plan.index_bytes();
+            int v = first;
+            do {
+                sums.magnitudes[v] = pack_signs(w, dim, signs);
+                w += stride, signs += record_bytes;
+            } while (++v < end);
+        }
+        record += static_cast<std::size_t>(together) * record_bytes;
+        first = end;
+    } while (first < block.count);
     return encoded(block, store_scales<Bits, Sketch>(plan, block, scales, sums, out));
 }
 
@@ -362,7 +375,7 @@ TURBOQUANT_INLINE EncodeResult encode_each(const CodecPlan& plan, const InputCol
     float* const other = x + together * stride;
     for (std::ptrdiff_t column = 0; column < in.count;) {
         const int count = in.count - column < together ? static_cast<int>(in.count - column) : together;
-        const Block block = load_block<0>(in, column, count, dim, x, stride);
+        const Block block = load_block<0>(in, column, count, together, dim, x, stride);
         if (block.count == 0) return {column, EncodeError::not_finite, 0.0};
         float* z = rotate_all<false, Dynamic>(*plan.rotation, block.vectors, block.stride, x, other, stride,
                                               block.count);

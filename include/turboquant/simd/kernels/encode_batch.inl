@@ -106,7 +106,7 @@ TURBOQUANT_NOINLINE EncodeResult encode_fused(const CodecPlan& plan, const Input
     auto* const nowhere = reinterpret_cast<std::uint8_t*>(scratch + kDim * kDoubles);
     for (std::ptrdiff_t column = 0; column < in.count;) {
         const int count = in.count - column < kDoubles ? static_cast<int>(in.count - column) : kDoubles;
-        const Block block = load_block<Registers>(in, column, count, kDim, scratch, kDim);
+        const Block block = load_block<Registers>(in, column, count, kDoubles, kDim, scratch, kDim);
         if (block.count == 0) return {column, EncodeError::not_finite, 0.0};
         const float* ahead = block.vectors;
         std::ptrdiff_t ahead_stride = block.stride;
@@ -145,9 +145,9 @@ EncodeResult encode(const CodecPlan& plan, const InputColumns& in, std::uint8_t*
             return encode_fused<Bits, Sketch, 1, 16>(plan, in, out, scratch);
     if constexpr (!always_fused<Dim>()) {
         const std::size_t record_bytes = plan.record_bytes();
-        const int together = vectors_together<Dim>(plan);
+        const int most = vectors_of_block(plan.dim, vectors_together<Dim>(plan));
         for (std::ptrdiff_t column = 0; column < in.count;) {
-            const int count = in.count - column < together ? static_cast<int>(in.count - column) : together;
+            const int count = in.count - column < most ? static_cast<int>(in.count - column) : most;
             const EncodeResult result = encode_columns<Bits, Sketch, Dim>(
                 plan, in, column, count, out + static_cast<std::size_t>(column) * record_bytes, scratch);
             column += result.encoded;

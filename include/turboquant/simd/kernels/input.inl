@@ -201,11 +201,13 @@ TURBOQUANT_INLINE Block block_of_floats(const InputColumns& in, std::ptrdiff_t c
 Block load_centred_block(const InputColumns& in, std::ptrdiff_t column, int count, int dim, float* x,
                          std::ptrdiff_t stride) noexcept;
 
-// `count` columns, fewer where one is not finite. x: room for copies, `stride` floats apart. One column alone is copied, lest it
-// be read twice from where it is not aligned. Registers: how many of them make a vector where that is known, else 0.
+// `count` columns, fewer where one is not finite, and no more than `room` where they are copied: to x, `stride` floats apart.
+// One column alone is copied, lest it be read twice from where it is not aligned. Registers: how many of them make a vector
+// where that is known, else 0.
 template <int Registers>
-TURBOQUANT_INLINE Block load_block(const InputColumns& in, std::ptrdiff_t column, int count, int dim,
-                                   float* x, std::ptrdiff_t stride) noexcept {
+TURBOQUANT_INLINE Block load_block(const InputColumns& in, std::ptrdiff_t column, int count, int room,
+                                   int dim, float* x, std::ptrdiff_t stride) noexcept {
+    if ((in.mean != nullptr || in.type != InputType::float32) && count > room) count = room;
     if (in.mean != nullptr) return load_centred_block(in, column, count, dim, x, stride);
     Block block = block_of_floats(in, column, count, dim, x, stride);
     const bool copy = Registers == 0 && count == 1;
@@ -224,7 +226,10 @@ TURBOQUANT_INLINE Block load_block(const InputColumns& in, std::ptrdiff_t column
     const Doubles squared_norms = reduce_block(rows, count);
     store_floats(block.squared_norms, squared_norms);
     block.extreme = !all_within(squared_norms, kLeastSquare, kLargestSquare);
-    if (block.extreme) load_extreme_block(block, dim, x, stride);
+    if (block.extreme) {
+        if (block.count > room) block.count = room;
+        load_extreme_block(block, dim, x, stride);
+    }
     return block;
 }
 
