@@ -126,7 +126,8 @@ TURBOQUANT_NOINLINE inline LoadedVector load_column(const InputColumns& in, std:
 inline std::ptrdiff_t find_extreme_column(const InputColumns& in, std::ptrdiff_t column, int dim, float limit,
                                           float* scratch) noexcept {
     for (; column < in.count; ++column) {
-        const float squared_norm = load_vector(column_floats(in, column, dim, scratch), dim, scratch);
+        const float* const x = column_floats(in, column, dim, scratch);
+        const float squared_norm = reduce_lanes(squares<false>(x, dim, nullptr));
         if (!ordinary_squared_norm(squared_norm) || squared_norm > limit) break;
     }
     return column;
