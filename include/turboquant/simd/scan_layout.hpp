@@ -148,38 +148,36 @@ inline constexpr auto kByteTables = make_code_index<Bits,
 
 // --- From records ---------------------------------------------------------------------------------------------------------
 
-// The lower two bits of 16 codes of 3 bits, next to each other.
-TURBOQUANT_INLINE std::uint32_t lower_pairs(std::uint64_t x) noexcept {
-    x = (x & 0x0c30c30c30c3u) | (x & 0x618618618618u) >> 1;  // 4 bits of every 6
-    x = (x & 0x00f00f00f00fu) | (x & 0x3c03c03c03c0u) >> 2;  // 8 of every 12
-    x = (x & 0x0000ff0000ffu) | (x & 0x0ff0000ff000u) >> 4;  // 16 of every 24
-    return static_cast<std::uint32_t>((x & 0xffffu) | (x >> 8 & 0xffff0000u));
+// Two halves of a step of 3 bits, 16 codes of each, side by side.
+using Halves = std::uint64_t __attribute__((vector_size(16)));
+
+// The lower two bits of the codes, next to each other.
+TURBOQUANT_INLINE Halves lower_pairs(Halves x) noexcept {
+    x = (x & std::uint64_t{0x0c30c30c30c3}) | (x & std::uint64_t{0x618618618618}) >> 1;  // 4 bits of every 6
+    x = (x & std::uint64_t{0x00f00f00f00f}) | (x & std::uint64_t{0x3c03c03c03c0}) >> 2;  // 8 of every 12
+    x = (x & std::uint64_t{0x0000ff0000ff}) | (x & std::uint64_t{0x0ff0000ff000}) >> 4;  // 16 of every 24
+    return (x & std::uint64_t{0xffff}) | (x >> 8 & std::uint64_t{0xffff0000});
 }
 
-// Their upper bits, in nibbles of four codes, each nibble's bits in the order that blocks keep: 1, 3, 0, 2.
-TURBOQUANT_INLINE std::uint32_t upper_nibbles(std::uint64_t x) noexcept {
-    x = x >> 2 & 0x249249249249u;
-    x = (x | x >> 2) & 0x0c30c30c30c3u;
-    x = (x | x >> 4) & 0x00f00f00f00fu;
-    x = (x | x >> 8) & 0x0000ff0000ffu;
-    const auto bits = static_cast<std::uint32_t>((x | x >> 16) & 0xffffu);
-    return (bits & 0x1111u) << 2 | (bits & 0x2222u) >> 1 | (bits & 0x4444u) << 1 | (bits & 0x8888u) >> 2;
-}
-
-// Four nibbles, each to the lower half of a byte.
-TURBOQUANT_INLINE std::uint32_t spread_nibbles(std::uint32_t x) noexcept {
-    x = (x | x << 8) & 0x00ff00ffu;
-    return (x | x << 4) & 0x0f0f0f0fu;
+// Their upper bits, in the lower nibble of a byte for every four codes, in the order that blocks keep: 1, 3, 0, 2.
+TURBOQUANT_INLINE Halves upper_nibbles(Halves x) noexcept {
+    x = x >> 2 & std::uint64_t{0x249249249249};  // a bit of every 3
+    x = (x >> 3 & std::uint64_t{0x001001001001}) | (x >> 8 & std::uint64_t{0x002002002002}) |
+        (x << 2 & std::uint64_t{0x004004004004}) | (x >> 3 & std::uint64_t{0x008008008008});
+    return (x & std::uint64_t{0xf}) | (x >> 4 & std::uint64_t{0xf00}) | (x >> 8 & std::uint64_t{0xf0000}) |
+           (x >> 12 & std::uint64_t{0xf000000});
 }
 
 // The rows of one step, from the 12 bytes of 32 codes of 3 bits.
 TURBOQUANT_INLINE void split_step(const std::uint8_t* packed, std::uint32_t (&rows)[3]) noexcept {
-    std::uint64_t first = 0, second = 0;
-    std::memcpy(&first, packed, 6);
-    std::memcpy(&second, packed + 6, 6);
-    rows[0] = lower_pairs(first);
-    rows[1] = lower_pairs(second);
-    rows[2] = spread_nibbles(upper_nibbles(first)) | spread_nibbles(upper_nibbles(second)) << 4;
+    std::uint64_t first, second;
+    std::memcpy(&first, packed, 8);
+    std::memcpy(&second, packed + 4, 8);
+    const Halves halves = {first & 0xffffffffffffu, second >> 16};
+    const Halves lower = lower_pairs(halves), upper = upper_nibbles(halves);
+    rows[0] = static_cast<std::uint32_t>(lower[0]);
+    rows[1] = static_cast<std::uint32_t>(lower[1]);
+    rows[2] = static_cast<std::uint32_t>(upper[0] | upper[1] << 4);
 }
 
 // The lowest `width` bytes of a dword into slot `slot` of a narrow row.

@@ -67,51 +67,76 @@ struct ValueLayout {
     }
 };
 
-// The packed records of four tokens, each record_bytes after the one before, to a quad. Only the tokens of `mask` are
-// written.
+// Bytes of four tokens, `count` of each, to dwords. Only the tokens of `mask` are written.
+inline void store_dwords(const std::uint8_t* const (&tokens)[4], int count, unsigned mask,
+                         std::uint8_t* out) noexcept {
+    const std::uint8_t *a = tokens[0], *b = tokens[1], *c = tokens[2], *d = tokens[3];
+    if (mask == 15u) {
+        for (int i = 0; i < count; ++i, out += 4) {
+            const std::uint32_t dword = std::uint32_t{a[i]} | std::uint32_t{b[i]} << 8 |
+                                        std::uint32_t{c[i]} << 16 | std::uint32_t{d[i]} << 24;
+            std::memcpy(out, &dword, 4);
+        }
+        return;
+    }
+    for (unsigned k = 0; k < 4; ++k)
+        if (mask >> k & 1u)
+            for (int i = 0; i < count; ++i) out[4 * i + static_cast<int>(k)] = tokens[k][i];
+}
+
+// Groups of four codes of 3 bits of one record: the lower two bits of a group's codes in a byte, the upper ones in a nibble.
+struct CodeGroups {
+    static constexpr int kMost = 32;
+    std::uint8_t lower[kMost + 8], upper[kMost + 8];
+
+    // Groups first … first + count − 1, of which those of whole steps from the first one's on are split. Returns how many groups
+    // of that step come before the first.
+    int split(const std::uint8_t* record, int dim, int first, int count) noexcept {
+        const int before = first % 8;
+        std::uint8_t *low = lower, *up = upper;
+        for (int group = first - before; group < first + count; group += 8, low += 8, up += 8) {
+            const std::uint8_t* from = record + 3 * group / 2;
+            const int left = (3 * (dim - 4 * group) + 7) / 8;
+            std::uint8_t last[12] = {};
+            if (left < 12)
+                from =
+                    static_cast<const std::uint8_t*>(std::memcpy(last, from, static_cast<std::size_t>(left)));
+            std::uint32_t rows[3];
+            split_step(from, rows);
+            const std::uint32_t uppers[2] = {rows[2] & 0x0f0f0f0fu, rows[2] >> 4 & 0x0f0f0f0fu};
+            std::memcpy(low, rows, 8);
+            std::memcpy(up, uppers, 8);
+        }
+        return before;
+    }
+};
+
+// The packed records of four tokens to a quad. Only the tokens of `mask` are written.
 template <int Bits>
 inline void store_value_quad(const ValueLayout<Bits>& layout, const std::uint8_t* const (&records)[4],
                              unsigned mask, std::uint8_t* quad) noexcept {
-    const auto put = [&](std::uint8_t* to, const std::uint8_t(&bytes)[4]) {
-        for (unsigned k = 0; k < 4; ++k)
-            if (mask >> k & 1u) to[k] = bytes[k];
-    };
     if constexpr (Bits != 3) {
-        const int count = layout.dwords[0];
-        const std::uint8_t *a = records[0], *b = records[1], *c = records[2], *d = records[3];
-        if (mask == 15u) {
-            for (int i = 0; i < count; ++i) {
-                const std::uint32_t dword = std::uint32_t{a[i]} | std::uint32_t{b[i]} << 8 |
-                                            std::uint32_t{c[i]} << 16 | std::uint32_t{d[i]} << 24;
-                std::memcpy(quad + 4 * i, &dword, 4);
-            }
-        } else {
-            for (int i = 0; i < count; ++i) put(quad + 4 * i, {a[i], b[i], c[i], d[i]});
-        }
+        store_dwords(records, layout.dwords[0], mask, quad);
     } else {
-        std::uint8_t* const uppers = quad + layout.area_offset(2);
-        const int steps = (layout.dim + 31) / 32, half = layout.dwords[0], groups = half + layout.dwords[1];
-        for (unsigned k = 0; k < 4; ++k) {
-            if ((mask >> k & 1u) == 0) continue;
-            for (int step = 0; step < steps; ++step) {
-                std::uint8_t packed[12] = {};
-                const int left = (3 * (layout.dim - 32 * step) + 7) / 8;
-                std::memcpy(packed, records[k] + 12 * step, static_cast<std::size_t>(left < 12 ? left : 12));
-                std::uint32_t rows[3];
-                split_step(packed, rows);
-                for (int i = 0; i < 8 && 8 * step + i < groups; ++i) {
-                    const int group = 8 * step + i;
-                    const std::uint32_t upper = rows[2] >> (8 * (i % 4) + i / 4 * 4) & 15u;
-                    // B follows A without a gap.
-                    quad[4 * static_cast<unsigned>(group) + k] =
-                        static_cast<std::uint8_t>(rows[i / 4] >> (8 * (i % 4)));
-                    if (group < half)
-                        uppers[4 * static_cast<unsigned>(group) + k] = static_cast<std::uint8_t>(upper);
-                    else
-                        uppers[4 * static_cast<unsigned>(group - half) + k] |=
-                            static_cast<std::uint8_t>(upper << 4);
-                }
+        const int half = layout.dwords[0];
+        for (int i = 0; i < half; i += CodeGroups::kMost) {
+            const int count = half - i < CodeGroups::kMost ? half - i : CodeGroups::kMost;
+            const int count_b = layout.dwords[1] - i < count ? layout.dwords[1] - i : count;
+            CodeGroups a[4], b[4];
+            const std::uint8_t *lower_a[4], *lower_b[4], *upper[4];
+            for (int k = 0; k < 4; ++k) {
+                const int before_a = a[k].split(records[k], layout.dim, i, count);
+                const int before_b = b[k].split(records[k], layout.dim, half + i, count_b);
+                lower_a[k] = a[k].lower + before_a;
+                lower_b[k] = b[k].lower + before_b;
+                std::uint8_t* const uppers = a[k].upper + before_a;
+                for (int g = 0; g < count_b; ++g)
+                    uppers[g] = static_cast<std::uint8_t>(uppers[g] | b[k].upper[before_b + g] << 4);
+                upper[k] = uppers;
             }
+            store_dwords(lower_a, count, mask, quad + layout.area_offset(0) + 4 * i);
+            store_dwords(lower_b, count_b, mask, quad + layout.area_offset(1) + 4 * i);
+            store_dwords(upper, count, mask, quad + layout.area_offset(2) + 4 * i);
         }
     }
 }
