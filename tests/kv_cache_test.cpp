@@ -244,7 +244,7 @@ TEST(KvCache, LeavesNothingBehindWhenItThrows) {
     bad(3, 217) = std::numeric_limits<float>::infinity();
     EXPECT_TRUE(mentions(message_of([&] { cache.append(bad, v); }), {"column 217"}));
     bad(3, 217) = 1e38f;
-    EXPECT_TRUE(mentions(message_of([&] { cache.append(bad, v); }), {"column 217", "norm"}));
+    EXPECT_TRUE(mentions(message_of([&] { cache.append(bad, v); }), {"column 217", "norm 1e+38", "1e+18"}));
     EXPECT_TRUE(mentions(message_of([&] { cache.append(k.leftCols(3), v.leftCols(2)); }), {"3 keys", "2"}));
     EXPECT_TRUE(mentions(message_of([&] { cache.append(k.topRows(31), v); }), {"32", "31"}));
     EXPECT_TRUE(mentions(message_of([&] { cache.append(k, v.topRows(16)); }), {"32", "16"}));
@@ -282,6 +282,27 @@ TEST(KvCache, BadQueriesAndOptions) {
     q(1, 18) = std::numeric_limits<float>::quiet_NaN();
     EXPECT_TRUE(mentions(attend({}), {"column 18", "queries"}));
     EXPECT_TRUE(mentions(message_of([&] { (void)cache.scores(q); }), {"column 18", "queries"}));
+    q(1, 18) = 2e18f;
+    EXPECT_TRUE(mentions(attend({}), {"column 18", "queries", "norm", "1e18"}));
+    EXPECT_TRUE(mentions(message_of([&] { (void)cache.scores(q); }), {"column 18", "queries", "norm"}));
+}
+
+// The largest keys and queries that are taken: no product overflows.
+TEST(KvCache, EndOfTheRange) {
+    Cache cache(32, options_of(64, 4));
+    const Eigen::MatrixXf k = gaussian(32, 200, 1).colwise().normalized() * 0.99e18f;
+    const Eigen::MatrixXf q = gaussian(32, 3, 3).colwise().normalized() * 0.99e18f;
+    cache.append(k, gaussian(32, 200, 2).colwise().normalized() * 0.99e18f);
+    const Eigen::MatrixXf scores = cache.scores(q), out = cache.attend(q);
+    EXPECT_TRUE(scores.allFinite());
+    EXPECT_TRUE(out.allFinite());
+    // Where logits differ by so much, each output is the value of the largest, to a tenth of the error of 4 bits.
+    const Eigen::MatrixXf values = cache.values();
+    for (Index j = 0; j < 3; ++j) {
+        Index best = 0;
+        scores.col(j).maxCoeff(&best);
+        EXPECT_LE((out.col(j) - values.col(best)).norm(), 0.01f * values.col(best).norm());
+    }
 }
 
 TEST(KvCache, EmptyCacheAndNoQueries) {

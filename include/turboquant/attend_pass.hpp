@@ -69,14 +69,16 @@ public:
                std::max({tile_floats(key_dim), tile_floats(value_dim), simd::work_floats(2, key_dim)}) + 16;
     }
 
-    // Takes the queries; returns the first that is not finite, or −1.
-    Index begin(const simd::InputColumns& queries, const simd::SoftmaxState& state) {
+    // Takes the queries, of which the first is number `first` of those that `where` was given; throws for one that is not finite or
+    // larger than kLargestNorm.
+    void begin(const char* where, const simd::InputColumns& queries, Index first,
+               const simd::SoftmaxState& state) {
         columns_ = static_cast<int>(queries.count);
         state_ = state;
         std::fill(exact_, rotated_ + (rotated_ - exact_), 0.0f);
-        const auto bad =
-            static_cast<Index>(TURBOQUANT_KERNEL(copy_columns)(key_dim_, queries, exact_, stride_));
-        if (bad >= 0) return bad;
+        const auto bad = static_cast<Index>(
+            TURBOQUANT_KERNEL(copy_columns)(key_dim_, queries, kLargestNorm, exact_, stride_));
+        if (bad >= 0) refuse(where, queries.part(bad, 1), first + bad);
         TURBOQUANT_KERNEL(scale_rows)(exact_, stride_, columns_, key_dim_, factor_);
         if (BlockFormat<KeyQuantizer>::kRotated) {
             const simd::InputColumns in{exact_, simd::InputType::float32, stride_, columns_};
@@ -88,7 +90,6 @@ public:
             kernels_.products(means_->key.data(), 0, 1, key_dim_, exact_, stride_, columns_, logits_);
             for (int c = 0; c < columns_; ++c) bias_[c] = logits_[c * kBlockTokens];
         }
-        return -1;
     }
 
     // What column c sees, for the calls that follow.
@@ -193,6 +194,13 @@ private:
             return keys.plan().rotation;
         else
             return nullptr;
+    }
+
+    [[noreturn]] void refuse(const char* where, const simd::InputColumns& query, Index column) const {
+        if (TURBOQUANT_KERNEL(check_columns)(key_dim_, query, kLargestNorm, tile_).error ==
+            simd::EncodeError::not_finite)
+            throw_not_finite(where, "queries", column);
+        throw_too_large(where, "queries", column);
     }
 
     // The part of a block that each column sees; false where none sees any.

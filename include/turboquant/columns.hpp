@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <cstdio>
+#include <limits>
 #include <memory>
 #include <new>
 #include <string>
@@ -94,6 +95,16 @@ inline void check_rows(const char* where, Index expected, Index rows) {
                                                           Index column) {
     throw_invalid_argument(where + ": column " + std::to_string(column) + " of the " + what +
                            " holds a NaN or an infinity");
+}
+
+// Of vectors and queries, where scores are taken: the square of the sum of two, or of one and a mean, is a float.
+inline constexpr double kLargestNorm = 1e18;
+inline constexpr double kNoLimit = std::numeric_limits<double>::infinity();
+
+[[noreturn]] TURBOQUANT_COLD inline void throw_too_large(const std::string& where, const char* what,
+                                                         Index column) {
+    throw_invalid_argument(where + ": the norm of column " + std::to_string(column) + " of the " + what +
+                           " is above 1e18, too large to be scored");
 }
 
 [[noreturn]] TURBOQUANT_COLD inline void throw_wrong_dim(const std::string& type, int fixed, Index dim) {

@@ -97,9 +97,6 @@ struct FilterRef {
 // Vectors before the mean is known.
 inline constexpr Index kExactVectors = 1024;
 
-// Of a vector and of a query: the square of the sum of two, of them or of one and the mean, is a float.
-inline constexpr double kLargestNorm = 1e18;
-
 }  // namespace detail
 
 // d: the dimension, m: number of queries. Elements are float, Eigen::half or Eigen::bfloat16. Const calls are safe from

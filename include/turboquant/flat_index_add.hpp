@@ -222,8 +222,7 @@ void BasicFlatIndex<Quantizer>::throw_bad_column(const char* call, const char* w
                                                  Index column) const {
     const std::string where = std::string("FlatIndex::") + call;
     if (error == simd::ColumnError::not_finite) detail::throw_not_finite(where, what, column);
-    detail::throw_invalid_argument(where + ": the norm of column " + std::to_string(column) + " of the " +
-                                   what + " is above 1e18, too large to be scored");
+    detail::throw_too_large(where, what, column);
 }
 
 // --- Ids ------------------------------------------------------------------------------------------------------------------

@@ -256,8 +256,8 @@ private:
             const float* rows = static_cast<const float*>(in.data) + i * in.stride;
             std::ptrdiff_t rows_stride = in.stride;
             if (!plain) {
-                const auto bad = static_cast<Index>(
-                    TURBOQUANT_KERNEL(copy_columns)(dim, in.part(i, count), scratch, stride));
+                const auto bad = static_cast<Index>(TURBOQUANT_KERNEL(copy_columns)(
+                    dim, in.part(i, count), detail::kNoLimit, scratch, stride));
                 if (bad >= 0) detail::throw_not_finite(where, what, i + bad);
                 rows = scratch;
                 rows_stride = stride;
@@ -291,9 +291,8 @@ private:
             const Index at_once = Pass::columns_at_once(dim(), value_dim());
             for (Index first = 0; first < q.cols(); first += at_once) {
                 const Index count = std::min(at_once, q.cols() - first);
-                const Index bad = pass.begin(queries.input().part(first, count),
-                                             detail::columns_of(state.view(), first, count));
-                if (bad >= 0) detail::throw_not_finite(where, "queries", first + bad);
+                pass.begin(where, queries.input().part(first, count), first,
+                           detail::columns_of(state.view(), first, count));
                 for (Index c = 0; c < count; ++c) pass.see(static_cast<int>(c), visible(first + c));
                 body(pass);
             }
@@ -311,10 +310,11 @@ private:
             for (Index first = 0; first < k.count; first += kAtOnce) {
                 const Index count = std::min<Index>(kAtOnce, k.count - first);
                 const auto copy = TURBOQUANT_KERNEL(copy_columns);
-                const auto bad_key =
-                    static_cast<Index>(copy(static_cast<int>(dim()), k.part(first, count), rows, key_stride));
-                const auto bad_value = static_cast<Index>(
-                    copy(static_cast<int>(value_dim()), v.part(first, count), value_rows, value_stride));
+                const auto bad_key = static_cast<Index>(
+                    copy(static_cast<int>(dim()), k.part(first, count), detail::kNoLimit, rows, key_stride));
+                const auto bad_value =
+                    static_cast<Index>(copy(static_cast<int>(value_dim()), v.part(first, count),
+                                            detail::kNoLimit, value_rows, value_stride));
                 if (bad_key >= 0) detail::throw_not_finite(where, "keys", first + bad_key);
                 if (bad_value >= 0) detail::throw_not_finite(where, "values", first + bad_value);
                 pass.exact(rows, key_stride, value_rows, value_stride, count, first);

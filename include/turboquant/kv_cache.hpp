@@ -130,7 +130,7 @@ public:
 
     // Adds n tokens: k is HeadDim × n, v is ValueDim × n, float, Eigen::half or Eigen::bfloat16. Throws std::invalid_argument
     // when sizes do not fit, when a column holds a NaN or an infinity, or when its norm is beyond what the quantizers' scales
-    // hold; nothing is stored then. Amortised O(d log d) a token.
+    // hold, or above 1e18; nothing is stored then. Amortised O(d log d) a token.
     template <class K, class V>
     void append(const Eigen::MatrixBase<K>& k, const Eigen::MatrixBase<V>& v) {
         detail::check_rows("KvCache::append: keys", dim(), k.rows());
@@ -227,7 +227,7 @@ private:
         double most = 3.4e38;
         if constexpr (detail::BlockFormat<Quantizer>::kRotated)
             if (quantizer.plan().scale_type == simd::ScaleType::float16) most = 65504.0;
-        return most / (4.0 * std::sqrt(static_cast<double>(quantizer.dim())));
+        return std::min(most / (4.0 * std::sqrt(static_cast<double>(quantizer.dim()))), detail::kLargestNorm);
     }
     static void check_columns(const char* what, Index dim, const simd::InputColumns& in, double limit);
     void check_keys(const simd::InputColumns& k) const { check_columns("keys", dim(), k, key_limit_); }

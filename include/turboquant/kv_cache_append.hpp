@@ -20,9 +20,8 @@ void BasicKvCache<KeyQuantizer, ValueQuantizer>::check_columns(const char* what,
     if (result.error == simd::EncodeError::not_finite)
         detail::throw_not_finite("KvCache::append", what, column);
     detail::throw_invalid_argument("KvCache::append: column " + std::to_string(column) + " of the " + what +
-                                   " has norm " + std::to_string(result.norm) +
-                                   ", too large for the quantizer's scales, which take up to " +
-                                   std::to_string(limit));
+                                   " has norm " + detail::number_text(result.norm) + ", but norms up to " +
+                                   detail::number_text(limit) + " can be kept");
 }
 
 template <class KeyQuantizer, class ValueQuantizer>

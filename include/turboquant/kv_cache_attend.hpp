@@ -26,8 +26,7 @@ void BasicKvCache<KeyQuantizer, ValueQuantizer>::attend_columns(const simd::Inpu
             const Index count = std::min(columns, static_cast<Index>(queries.count) - first);
             const simd::SoftmaxState state = detail::state_in(scratch, stride, count);
             detail::clear_state(state);
-            const Index bad = pass.begin(queries.part(first, count), state);
-            if (bad >= 0) detail::throw_not_finite("KvCache::attend", "queries", first + bad);
+            pass.begin("KvCache::attend", queries.part(first, count), first, state);
             for (Index c = 0; c < count; ++c) pass.see(static_cast<int>(c), visible(first + c));
             for_tokens(
                 [&](const detail::ExactTokens::Run& run, Index token) {
@@ -54,8 +53,7 @@ void BasicKvCache<KeyQuantizer, ValueQuantizer>::score_columns(const simd::Input
         const Index at_once = Pass::columns_at_once(dim(), value_dim());
         for (Index first = 0; first < queries.count; first += at_once) {
             const Index count = std::min(at_once, static_cast<Index>(queries.count) - first);
-            const Index bad = pass.begin(queries.part(first, count), simd::SoftmaxState{});
-            if (bad >= 0) detail::throw_not_finite("KvCache::scores", "queries", first + bad);
+            pass.begin("KvCache::scores", queries.part(first, count), first, simd::SoftmaxState{});
             const auto store = [&](const float* products, int tokens, Index token) {
                 for (Index c = 0; c < count; ++c)
                     std::memcpy(out.data() + (first + c) * out.outerStride() + token, products + c * kBlock,

@@ -450,7 +450,8 @@ private:
         std::fill(powers, powers + queries.count, 1.0f);
         simd::RotateKernel* const rotate = simd::rotate_kernel();
         if constexpr (IndexBits == 0 && Kind != kInnerProducts)
-            return static_cast<Index>(TURBOQUANT_KERNEL(copy_columns)(plan_.dim, queries, rows, row));
+            return static_cast<Index>(
+                TURBOQUANT_KERNEL(copy_columns)(plan_.dim, queries, detail::kNoLimit, rows, row));
         const simd::RotationPlan& first = IndexBits == 0 ? *plan_.sketch : *plan_.rotation;
         const auto bad = static_cast<Index>(rotate(first, false, queries, rows, row, scratch, powers));
         if constexpr (Kind == kSquaredDistances)

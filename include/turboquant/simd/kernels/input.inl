@@ -336,16 +336,18 @@ inline std::ptrdiff_t rotate_columns(const RotationPlan& plan, bool transpose, c
     return bad;
 }
 
-// Columns as float, rows of `out`. Returns the first column that is not finite, or −1.
-inline std::ptrdiff_t copy_columns(int dim, const InputColumns& in, float* out,
+// Columns as float, rows of `out`. Returns the first column that is not finite or whose norm exceeds `limit` (at least 2^30), or −1.
+inline std::ptrdiff_t copy_columns(int dim, const InputColumns& in, double limit, float* out,
                                    std::ptrdiff_t out_stride) noexcept {
     std::ptrdiff_t bad = -1;
     for (std::ptrdiff_t column = 0; column < in.count; ++column) {
         float* to = out + column * out_stride;
         const LoadedVector vector = load_column(in, column, dim, to);
         if (!vector.finite && bad < 0) bad = column;
-        if (vector.exponent != 0)
-            for (int i = 0; i < dim; ++i) to[i] = std::ldexp(to[i], vector.exponent);
+        if (vector.exponent == 0) continue;
+        for (int i = 0; i < dim; ++i) to[i] = std::ldexp(to[i], vector.exponent);
+        const double norm = std::ldexp(std::sqrt(static_cast<double>(vector.squared_norm)), vector.exponent);
+        if (norm > limit && bad < 0) bad = column;
     }
     return bad;
 }
