@@ -69,8 +69,8 @@ public:
                std::max({tile_floats(key_dim), tile_floats(value_dim), simd::work_floats(2, key_dim)}) + 16;
     }
 
-    // Takes the queries, of which the first is number `first` of those that `where` was given; throws for one that is not finite or
-    // larger than kLargestNorm.
+    // Takes the queries, the first of them number `first` of those that `where` was given. Throws for one that is not finite or
+    // above kLargestNorm.
     void begin(const char* where, const simd::InputColumns& queries, Index first,
                const simd::SoftmaxState& state) {
         columns_ = static_cast<int>(queries.count);

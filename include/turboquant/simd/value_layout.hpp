@@ -84,13 +84,12 @@ inline void store_dwords(const std::uint8_t* const (&tokens)[4], int count, unsi
             for (int i = 0; i < count; ++i) out[4 * i + static_cast<int>(k)] = tokens[k][i];
 }
 
-// Groups of four codes of 3 bits of one record: the lower two bits of a group's codes in a byte, the upper ones in a nibble.
+// Groups of four codes of 3 bits, of one record: a byte with the lower two bits of a group's codes, and one with the upper bits.
 struct CodeGroups {
     static constexpr int kMost = 32;
     std::uint8_t lower[kMost + 8], upper[kMost + 8];
 
-    // Groups first … first + count − 1, of which those of whole steps from the first one's on are split. Returns how many groups
-    // of that step come before the first.
+    // Groups first … first + count − 1, at most kMost, after the others of the first one's step; returns how many these are.
     int split(const std::uint8_t* record, int dim, int first, int count) noexcept {
         const int before = first % 8;
         std::uint8_t *low = lower, *up = upper;
@@ -98,9 +97,10 @@ struct CodeGroups {
             const std::uint8_t* from = record + 3 * group / 2;
             const int left = (3 * (dim - 4 * group) + 7) / 8;
             std::uint8_t last[12] = {};
-            if (left < 12)
-                from =
-                    static_cast<const std::uint8_t*>(std::memcpy(last, from, static_cast<std::size_t>(left)));
+            if (left < 12) {
+                std::memcpy(last, from, static_cast<std::size_t>(left));
+                from = last;
+            }
             std::uint32_t rows[3];
             split_step(from, rows);
             const std::uint32_t uppers[2] = {rows[2] & 0x0f0f0f0fu, rows[2] >> 4 & 0x0f0f0f0fu};

@@ -336,7 +336,8 @@ inline std::ptrdiff_t rotate_columns(const RotationPlan& plan, bool transpose, c
     return bad;
 }
 
-// Columns as float, rows of `out`. Returns the first column that is not finite or whose norm exceeds `limit` (at least 2^30), or −1.
+// Columns as float, rows of `out`. Returns the first column that is not finite or whose norm exceeds `limit` (2^30 or more),
+// or −1.
 inline std::ptrdiff_t copy_columns(int dim, const InputColumns& in, double limit, float* out,
                                    std::ptrdiff_t out_stride) noexcept {
     std::ptrdiff_t bad = -1;
