@@ -12,8 +12,8 @@ step() {  # <name> <command...>: prints the name, and the elapsed time when the 
     printf '=== %s: %d s (%d s in all)\n' "$1" $((SECONDS - start)) "$SECONDS"
 }
 
-build_and_test() {  # <preset>
-    cmake --preset "$1" -DTURBOQUANT_TEST_FILTER=
+build_and_test() {  # <preset> <CMake options...>
+    cmake --preset "$1" -DTURBOQUANT_TEST_FILTER= "${@:2}"
     cmake --build --preset "$1" --parallel "$jobs"
     ctest --preset "$1"
 }

@@ -144,7 +144,8 @@ public:
     }
 
     // out (ValueDim × m) becomes the attention of the m columns of q (HeadDim × m). Allocates nothing. A column that sees no
-    // token (an empty cache, an empty range) gives zeros, and −∞ in lse; m = 0 does nothing.
+    // token (an empty cache, an empty range) gives zeros, and −∞ in lse; m = 0 does nothing. Throws std::invalid_argument when
+    // sizes or options do not fit, or when a query holds a NaN or an infinity or has a norm above 1e18.
     template <class Q>
     void attend(const Eigen::MatrixBase<Q>& q, Eigen::Ref<Eigen::MatrixXf> out,
                 const AttendOptions& options = {}) const {

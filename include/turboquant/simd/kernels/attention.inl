@@ -111,8 +111,7 @@ inline EncodeResult check_columns(int dim, const InputColumns& in, double limit,
     for (; (i = find_extreme_column(in, i, dim, squared_limit(limit), scratch)) < in.count; ++i) {
         const LoadedVector vector = load_column(in, i, dim, scratch);
         if (!vector.finite) return {i, EncodeError::not_finite, 0.0};
-        const double norm = std::ldexp(std::sqrt(static_cast<double>(vector.squared_norm)), vector.exponent);
-        if (norm > limit) return {i, EncodeError::scale_overflow, norm};
+        if (const double norm = vector.norm(); norm > limit) return {i, EncodeError::scale_overflow, norm};
     }
     return {in.count, EncodeError::none, 0.0};
 }

@@ -77,6 +77,9 @@ struct LoadedVector {
     float squared_norm;
     int exponent;
     bool finite;
+    double norm() const noexcept {  // of the input
+        return std::ldexp(std::sqrt(static_cast<double>(squared_norm)), exponent);
+    }
 };
 
 // Squared norms in [2^-60, 2^60] are finite, exact enough, and safe from overflow in unnormalised transforms. An integer
@@ -347,8 +350,7 @@ inline std::ptrdiff_t copy_columns(int dim, const InputColumns& in, double limit
         if (!vector.finite && bad < 0) bad = column;
         if (vector.exponent == 0) continue;
         for (int i = 0; i < dim; ++i) to[i] = std::ldexp(to[i], vector.exponent);
-        const double norm = std::ldexp(std::sqrt(static_cast<double>(vector.squared_norm)), vector.exponent);
-        if (norm > limit && bad < 0) bad = column;
+        if (vector.norm() > limit && bad < 0) bad = column;
     }
     return bad;
 }
