@@ -4,8 +4,15 @@
 extra_packages=(clang libclang-rt-14-dev clang-format-14 pkg-config libcli11-dev g++-aarch64-linux-gnu qemu-user googletest)
 source "$(dirname "${BASH_SOURCE[0]}")/../cmake/build_environment.sh"
 
+# Names; none stands for all.
+chosen_steps=()
+
 step() {  # <name> <command...>: prints the name, and the elapsed time when the command has succeeded
-    local start=$SECONDS
+    local start=$SECONDS chosen=${chosen_steps[*]+no} name
+    for name in ${chosen_steps[@]+"${chosen_steps[@]}"}; do
+        if [[ $name == "$1" ]]; then chosen=yes; fi
+    done
+    if [[ $chosen == no ]]; then return; fi
     printf '\n=== %s\n' "$1"
     # Not in a condition and not in a subshell: the shell's -e must hold inside the command.
     "${@:2}"

@@ -167,7 +167,7 @@ inline std::uint32_t key_code(const ScanLayout<Bits>& layout, const std::uint8_t
     for (int r = 0; r < Step::kRows; ++r) {
         const int width = narrow ? layout.widths[r] : 4;
         std::uint8_t of_slot[4] = {};
-        for (int i = 0; i < width; ++i)
+        for (int i = 0; i < 4 && i < width; ++i)
             of_slot[i] = width < 3 || width == 4 ? row[width * slot + i]
                          : i < 2                 ? row[2 * slot + i]
                                                  : row[2 * kScanBlock + slot];
