@@ -184,8 +184,9 @@ TEST(ErrorPaths, BlocksOfOtherSizes) {
                      tq::detail::crc64(file.data() + table, 8, saved_files::get(file, 120, 8)));
     std::istringstream is(file);
     expect_contains(message_of([&] { (void)KvCache::load(is); }),
-                    "the file's blocks have " + std::to_string(bytes + 4) + " and " + std::to_string(bytes) +
-                        " bytes; expected " + std::to_string(bytes) + " and " + std::to_string(bytes));
+                    "the file's blocks have " + std::to_string(bytes + 4) + ", " + std::to_string(bytes) +
+                        " and 28 bytes; expected " + std::to_string(bytes) + ", " + std::to_string(bytes) +
+                        " and 28");
 }
 
 // Eight bytes of a header, under a checksum that fits, and what is then said.

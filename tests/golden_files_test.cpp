@@ -248,6 +248,11 @@ std::vector<Case> cases() {
         cache<tq::KvCache<Dynamic, 8, 2>>(
             "cache_8_2_centred",
             [] { return filled(tq::KvCache<Dynamic, 8, 2>(16, 24, cache_options(tq::Centring::all)), 100); }),
+        cache<tq::KvCache<Dynamic, 3, 4>>(
+            "cache_3_4_blocks",
+            [] {
+                return filled(tq::KvCache<Dynamic, 3, 4>(33, 16, cache_options(tq::Centring::blocks)), 150);
+            }),
         cache<tq::BasicKvCache<tq::TurboQuantizer<Dynamic, 3>, Mse<2>>>(
             "cache_turbo3_2",
             [] {

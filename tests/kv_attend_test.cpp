@@ -58,8 +58,10 @@ void sweep() {
     for (const Index n : {64, 65, 127, 128, 129}) check({128, 128, n, 4});
     options.window = 1;
     for (const Index n : {1, 2, 65, 66}) check({128, 128, n, 1});
-    options.centring = false;
-    check({128, 128, 500, 4});
+    for (const tq::Centring centring : {tq::Centring::none, tq::Centring::values, tq::Centring::all}) {
+        options.centring = centring;
+        check({128, 128, 500, 4});
+    }
 }
 
 TEST(KvAttend, AddsLittleAt1Bit) { sweep<1, 1>(); }

@@ -1,4 +1,5 @@
 // KvBlockCodec as an engine with paged memory uses it: tokens written one by one into pages, attention over pages in parts.
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -139,6 +140,72 @@ TEST(KvBlockCodec, Means) {
     codec.finish(state, out);
     EXPECT_LT(error, (out.cast<double>() - exact).norm());
     EXPECT_LT(error, 0.1 * exact.norm());
+}
+
+// Keys of one block with a mean of their own, the tokens one by one; the mean of the first ten stands for all.
+template <class Codec>
+void expect_key_means_help(const Codec& codec) {
+    const Index dim = codec.dim();
+    const Eigen::MatrixXf k = tokens(dim, 64, 1), v = tokens(dim, 64, 2), q = gaussian(dim, 3, 3);
+    std::vector<std::uint8_t> keys(codec.key_block_bytes()), values(codec.value_block_bytes()),
+        mean(codec.key_mean_bytes(), 0xff);
+    codec.encode_mean(k.leftCols(10), mean.data());
+    for (Index t = 0; t < 64; ++t)
+        codec.encode(k.col(t), v.col(t), t, 1, keys.data(), values.data(), mean.data());
+    Eigen::MatrixXf decoded(dim, 64), decoded_values(dim, 64), alone(dim, 64);
+    for (Index t = 0; t < 64; ++t)
+        codec.decode(keys.data(), values.data(), t, decoded.col(t).data(), decoded_values.col(t).data(),
+                     mean.data());
+    const std::vector<tq::KvPage> pages = {{keys.data(), values.data(), 64, mean.data()}};
+    tq::AttendState state;
+    codec.attend(pages, q, state);
+    Eigen::MatrixXf out(dim, 3);
+    codec.finish(state, out);
+    const Eigen::MatrixXd expected = reference(decoded, decoded_values, q), exact = reference(k, v, q);
+    EXPECT_LE((out.cast<double>() - expected).norm(), 0.1 * (expected - exact).norm() + 1e-5 * exact.norm());
+    // Against the same without.
+    std::vector<std::uint8_t> plain(codec.key_block_bytes());
+    codec.encode(k, v, 0, 64, plain.data(), values.data());
+    for (Index t = 0; t < 64; ++t) codec.decode(plain.data(), values.data(), t, alone.col(t).data(), nullptr);
+    EXPECT_LT((decoded - k).norm(), 0.9f * (alone - k).norm());
+    // Of a mean that no key is near, nothing is taken off.
+    codec.encode_mean(-k, mean.data());
+    codec.encode(k, v, 0, 64, keys.data(), values.data(), mean.data());
+    EXPECT_TRUE(keys == plain);
+    EXPECT_EQ(std::vector<std::uint8_t>(mean.end() - 16, mean.end()), std::vector<std::uint8_t>(16, 0));
+    // Erased tokens stand for nothing.
+    codec.encode_mean(k, mean.data());
+    codec.encode(k, v, 0, 64, keys.data(), values.data(), mean.data());
+    codec.erase(keys.data(), values.data(), 7, mean.data());
+    codec.decode(keys.data(), values.data(), 63, decoded.col(0).data(), nullptr, mean.data());
+    EXPECT_EQ(decoded.col(0).norm(), 0.0f);
+    codec.decode(keys.data(), values.data(), 6, decoded.col(0).data(), nullptr, mean.data());
+    EXPECT_LT((decoded.col(0) - k.col(6)).norm(), k.col(6).norm());
+}
+
+TEST(KvBlockCodec, MeansOfBlocks) {
+    for (const Index dim : {33, 64, 100}) {
+        const Quantizer<4> values(dim, 3, tq::ScaleRule::least_squares);
+        const auto expect = [&](auto keys) {
+            expect_key_means_help(tq::KvBlockCodec<decltype(keys), Quantizer<4>>(keys, values));
+        };
+        expect(Quantizer<1>(dim, 3, tq::ScaleRule::unbiased));
+        expect(Quantizer<2>(dim, 3, tq::ScaleRule::unbiased));
+        expect(Quantizer<3>(dim, 3, tq::ScaleRule::unbiased));
+        expect(Quantizer<4>(dim, 3, tq::ScaleRule::unbiased));
+        expect(Quantizer<5>(dim, 3, tq::ScaleRule::unbiased));
+        expect(Quantizer<8>(dim, 3, tq::ScaleRule::unbiased));
+        expect(tq::TrellisQuantizer<Dynamic, 3>(dim, 3, tq::ScaleRule::unbiased));
+        expect(tq::SplitQuantizer<Quantizer<4>, Quantizer<2>>(dim, 3, {0, 5, 9}, tq::ScaleRule::unbiased));
+    }
+    const tq::KvBlockCodec<Quantizer<4>, Quantizer<4>> codec(Quantizer<4>(64, 1), Quantizer<4>(64, 1));
+    std::vector<std::uint8_t> mean(codec.key_mean_bytes());
+    EXPECT_EQ(mean.size(), codec.key_quantizer().bytes_per_vector() + 16);
+    Eigen::MatrixXf k = gaussian(64, 10, 1);
+    EXPECT_TRUE(mentions(message_of([&] { codec.encode_mean(k.leftCols(0), mean.data()); }), {"no keys"}));
+    EXPECT_TRUE(mentions(message_of([&] { codec.encode_mean(k.topRows(9), mean.data()); }), {"64", "9"}));
+    k(3, 7) = std::numeric_limits<float>::quiet_NaN();
+    EXPECT_TRUE(mentions(message_of([&] { codec.encode_mean(k, mean.data()); }), {"column 7", "keys"}));
 }
 
 TEST(KvBlockCodec, BadInput) {

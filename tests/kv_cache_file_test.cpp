@@ -46,7 +46,8 @@ Small cache_of(Index n, Index window = 8, tq::CentringChoice centring = true) {
 
 TEST(KvCacheFile, RoundTrips) {
     for (const Index n : {0, 1, 2, 3, 10, 73, 74, 75, 138, 300})
-        for (const tq::Centring centring : {tq::Centring::none, tq::Centring::values, tq::Centring::all}) {
+        for (const tq::Centring centring :
+             {tq::Centring::none, tq::Centring::values, tq::Centring::all, tq::Centring::blocks}) {
             const Small cache = cache_of(n, 8, centring);
             const std::string file = saved(cache);
             EXPECT_EQ(file.size() % 64, 0u);
@@ -126,7 +127,7 @@ TEST(KvCacheFile, EveryTruncationIsFound) {
 TEST(KvCacheFile, ForgedNumbersAreRefused) {
     const std::string good = saved(cache_of(80));
     const std::size_t payload = 128;
-    for (const std::size_t at : {0, 4, 8, 12, 16, 20, 24, 28, 48, 56, 64, 72, 80, 88, 96, 120})
+    for (const std::size_t at : {0, 4, 8, 12, 16, 20, 24, 28, 48, 56, 64, 72, 80, 88, 96, 104, 112, 120})
         for (const std::uint64_t value :
              {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{77}, std::uint64_t{1} << 31,
               std::uint64_t{1} << 40, ~std::uint64_t{0}}) {

@@ -26,7 +26,7 @@ using tq::Index;
 
 using Cache = tq::KvCache<Dynamic, 4>;
 
-tq::KvCacheOptions options_of(Index window, Index sinks, bool centring = true) {
+tq::KvCacheOptions options_of(Index window, Index sinks, tq::CentringChoice centring = true) {
     tq::KvCacheOptions options;
     options.seed = 7;
     options.window = window;
@@ -126,6 +126,7 @@ TEST(KvCache, BytesDependOnTheTokensAlone) {
 }
 
 TEST(KvCache, DecodedTokensAreTheQuantizersOwn) {
+    using Quantizer = tq::MseQuantizer<Dynamic, 4>;
     const Eigen::MatrixXf k = tokens(64, 128, 1), v = tokens(64, 128, 2);
     Cache cache(64, options_of(0, 0, /*centring=*/false));
     cache.append(k, v);
@@ -134,22 +135,55 @@ TEST(KvCache, DecodedTokensAreTheQuantizersOwn) {
     const auto& values = cache.codec().value_quantizer();
     EXPECT_LE((cache.keys() - keys.decode(keys.encode(k))).cwiseAbs().maxCoeff(), 1e-6f);
     EXPECT_LE((cache.values() - values.decode(values.encode(v))).cwiseAbs().maxCoeff(), 1e-6f);
-    // With centring the mean of the first 64 comes off and is put back.
-    Cache centred(64, options_of(0, 0));
+    // The mean of the first 64 comes off and is put back.
+    Cache centred(64, options_of(0, 0, tq::Centring::all));
     centred.append(k, v);
     const Eigen::VectorXf mean = k.leftCols(64).rowwise().mean();
     const Eigen::MatrixXf moved = k.colwise() - mean;
     const Eigen::MatrixXf back = keys.decode(keys.encode(moved)).colwise() + mean;
     EXPECT_LE((centred.keys() - back).norm(), 1e-3f * back.norm());
     EXPECT_LT((centred.keys() - k).norm(), (cache.keys() - k).norm());
-    // Unless told, off values alone.
-    tq::KvCacheOptions options;
-    options.seed = 7;
-    options.window = options.sinks = 0;
-    Cache usual(64, options);
-    usual.append(k, v);
-    EXPECT_TRUE(usual.keys() == cache.keys());
-    EXPECT_TRUE(usual.values() == centred.values());
+    Cache with_values(64, options_of(0, 0, tq::Centring::values));
+    with_values.append(k, v);
+    EXPECT_TRUE(with_values.keys() == cache.keys());
+    EXPECT_TRUE(with_values.values() == centred.values());
+    // Unless told, off values; and off keys, block by block.
+    EXPECT_EQ(tq::KvCacheOptions().centring.which(), tq::Centring::blocks);
+    Cache blocks(64, options_of(0, 0));
+    blocks.append(k, v);
+    EXPECT_TRUE(blocks.values() == centred.values());
+    EXPECT_LT((blocks.keys() - k).norm(), 0.8f * (cache.keys() - k).norm());
+    Eigen::VectorXf block_mean = k.rightCols(64).rowwise().mean();
+    const Quantizer means(64, 7, tq::ScaleRule::least_squares);
+    block_mean = means.decode(means.encode(block_mean));
+    for (Index t = 64; t < 128; ++t) {
+        // The share that leaves least.
+        float least = k.col(t).norm();
+        Eigen::VectorXf best = Eigen::VectorXf::Zero(64);
+        for (const float share : {1.0f / 3.0f, 2.0f / 3.0f, 1.0f})
+            if (const float left = (k.col(t) - share * block_mean).norm(); left < least)
+                least = left, best = share * block_mean;
+        const Eigen::VectorXf expected = keys.decode(keys.encode(k.col(t) - best)) + best;
+        EXPECT_LE((blocks.keys().col(t) - expected).norm(), 1e-5f * expected.norm()) << t;
+    }
+}
+
+// Keys around a mean that turns as rotary embeddings turn it: the mean of each block comes off, that of the first does not help.
+TEST(KvCache, BlocksFollowAMeanThatTurns) {
+    const Eigen::MatrixXf base = gaussian(64, 2, 5), noise = gaussian(64, 1000, 6);
+    Eigen::MatrixXf k(64, 1000);
+    for (Index t = 0; t < 1000; ++t) {
+        const float angle = 0.01f * static_cast<float>(t);
+        k.col(t) = 2.0f * (std::cos(angle) * base.col(0) + std::sin(angle) * base.col(1)) + noise.col(t);
+    }
+    const auto error = [&](tq::Centring centring) {
+        Cache cache(64, options_of(0, 0, centring));
+        cache.append(k, k);
+        return (cache.keys() - k).leftCols(cache.quantized()).norm();
+    };
+    const float none = error(tq::Centring::none);
+    EXPECT_GT(error(tq::Centring::all), 0.9f * none);
+    EXPECT_LT(error(tq::Centring::blocks), 0.6f * none);
 }
 
 TEST(KvCache, TruncateAndAppendAgain) {
@@ -218,18 +252,25 @@ TEST(KvCache, BranchesShareAndPart) {
 }
 
 // Memory within 3 % of what the tokens' codes take and the exact tokens, all capacity included.
-TEST(KvCache, BytesAreHonest) {
+template <int Bits>
+void expect_honest_bytes() {
     for (const Index n : {1, 100, 1000, 10000}) {
-        Cache cache(128, options_of(64, 4));
+        tq::KvCache<Dynamic, Bits> cache(128, options_of(64, 4));
         const Eigen::MatrixXf k = tokens(128, n, 1), v = tokens(128, n, 2);
         for (Index i = 0; i < n; i += 100) {
             const Index count = std::min<Index>(100, n - i);
             cache.append(k.middleCols(i, count), v.middleCols(i, count));
         }
-        const double per_token = 2.0 * (128 * 4 / 8 + 4);
+        const double per_token = 2.0 * (128 * Bits / 8 + 4);
         const double allowed = static_cast<double>(n) * per_token + (64 + 4 + 64) * 4.0 * (128 + 128);
-        EXPECT_LE(static_cast<double>(cache.bytes()), 1.03 * allowed + 1024) << n;
+        EXPECT_LE(static_cast<double>(cache.bytes()), 1.03 * allowed + 1024) << n << ", bits " << Bits;
     }
+}
+TEST(KvCache, BytesAreHonest) {
+    expect_honest_bytes<2>();
+    expect_honest_bytes<3>();
+    expect_honest_bytes<4>();
+    expect_honest_bytes<8>();
 }
 
 TEST(KvCache, LeavesNothingBehindWhenItThrows) {

@@ -24,6 +24,7 @@ namespace detail {
 // What coded keys and values have been moved by: padded(dim) floats each. Immutable, shared by copies.
 struct KvMeans {
     std::vector<float> key, value;
+    bool moves_keys = false;  // whether `key` is not zero
 };
 
 // One pass of up to kMaxColumns queries over tokens. Its work memory is scratch_floats() floats of the caller's.
@@ -110,17 +111,26 @@ public:
         }
     }
 
-    // A block of codes whose first token is number `token`. Its values are summed at the next call, or by flush(): the products
-    // of the next block do not wait for this block's weights.
-    void coded(const void* key_block, const void* value_block, int tokens, Index token) {
+    // A block of codes whose first token is number `token`, and the mean of its keys if they have one. Its values are summed at
+    // the next call, or by flush(): the products of the next block do not wait for this block's weights.
+    void coded(const void* key_block, const void* value_block, const void* key_mean, int tokens,
+               Index token) {
         if (!see_block(token, tokens)) return;
         const auto* keys = static_cast<const std::uint8_t*>(key_block);
         const BlockQueries queries{columns_, exact_, rotated_, stride_, rounded_};
         alignas(64) float key_scales[kBlockTokens];
+        alignas(64) float shares[kBlockTokens];
+        float mean_products[kMaxColumns];
         float* const logits = pending_.odd ? other_logits_ : logits_;
         simd::SoftmaxBlock softmax = block(tokens, true);
         softmax.key_scales = keys_.key_products(kernels_, keys, tokens, queries, logits, key_scales, tile_);
         flush();
+        // After the keys: the mean, which lies behind them, has arrived from memory by now.
+        if (key_mean != nullptr) {
+            multiply_mean(key_mean, queries, pending_.odd ? logits_ : other_logits_, shares, mean_products);
+            softmax.shares = shares;
+            softmax.mean_products = mean_products;
+        }
         pending_.values = static_cast<const std::uint8_t*>(value_block);
         pending_.tokens = tokens;
         pending_.weights = logits;
@@ -136,10 +146,13 @@ public:
         pending_.counted = 0;
     }
 
-    // Products <q, k> of a block's tokens (without the mean), logits_[c·64 + t]: for scores().
-    const float* coded_products(const void* key_block, int tokens) {
+    // Products <q, k> of a block's tokens, logits_[c·64 + t]: for scores().
+    const float* coded_products(const void* key_block, const void* key_mean, int tokens) {
         const BlockQueries queries{columns_, exact_, rotated_, stride_, rounded_};
         alignas(64) float scales[kBlockTokens];
+        alignas(64) float shares[kBlockTokens] = {};
+        float mean_products[kMaxColumns] = {};
+        if (key_mean != nullptr) multiply_mean(key_mean, queries, logits_, shares, mean_products);
         const float* key_scales = keys_.key_products(kernels_, static_cast<const std::uint8_t*>(key_block),
                                                      tokens, queries, logits_, scales, tile_);
         for (int c = 0; c < columns_; ++c)
@@ -147,6 +160,7 @@ public:
                 float& product = logits_[c * kBlockTokens + t];
                 if (key_scales != nullptr) product *= key_scales[t];
                 if (means_ != nullptr) product += bias_[c];
+                product += shares[t] * mean_products[c];
             }
         return logits_;
     }
@@ -189,6 +203,15 @@ public:
     }
 
 private:
+    // Of the mean of a block's keys (KvBlockCodec::encode_mean): each token's share, each query's product. `work` holds 64 floats
+    // for each query.
+    void multiply_mean(const void* key_mean, const BlockQueries& queries, float* work, float* shares,
+                       float* products) const {
+        const auto* mean = static_cast<const std::uint8_t*>(key_mean);
+        kernels_.load_shares(mean + keys_.mean_record_bytes(), shares);
+        keys_.mean_products(kernels_, mean, queries, products, work, tile_);
+    }
+
     static const simd::RotationPlan* rotation_of(const KeyQuantizer& keys) noexcept {
         if constexpr (BlockFormat<KeyQuantizer>::kRotated)
             return keys.plan().rotation;
@@ -215,8 +238,8 @@ private:
         return any;
     }
     simd::SoftmaxBlock block(int tokens, bool coded) const noexcept {
-        return {tokens,   first_, last_, nullptr, nullptr, coded && means_ != nullptr ? bias_ : nullptr,
-                softcap_, coded,  0.0f};
+        return {tokens,  first_,  last_,    nullptr, nullptr, coded && means_ != nullptr ? bias_ : nullptr,
+                nullptr, nullptr, softcap_, coded,   0.0f};
     }
 
     FloatKernels kernels_;

@@ -48,6 +48,7 @@ struct FloatKernels {
     decltype(TURBOQUANT_KERNEL(row_products)) products = TURBOQUANT_KERNEL(row_products);
     decltype(TURBOQUANT_KERNEL(accumulate_rows)) accumulate = TURBOQUANT_KERNEL(accumulate_rows);
     decltype(TURBOQUANT_KERNEL(soften)) soften = TURBOQUANT_KERNEL(soften);
+    decltype(TURBOQUANT_KERNEL(load_shares)) load_shares = TURBOQUANT_KERNEL(load_shares);
 };
 
 // Each token's scale as float: where it lies, or converted to `buffer`.
@@ -95,8 +96,9 @@ public:
         });
         return nullptr;
     }
-    // Products become weights; which columns' values count.
-    std::uint32_t soften(const FloatKernels& kernels, const std::uint8_t*, const simd::SoftmaxBlock& softmax,
+    // Products become weights; which columns' values count. (`softmax` comes by reference: a copy of what was just written waits
+    // for the writes.)
+    std::uint32_t soften(const FloatKernels& kernels, const std::uint8_t*, simd::SoftmaxBlock& softmax,
                          const simd::SoftmaxState& state, float* logits, simd::RoundedWeights*) const {
         return kernels.soften(softmax, state, logits);
     }
@@ -116,6 +118,21 @@ public:
     }
     void decode_value(const std::uint8_t* block, int t, float* out, float* scratch) const {
         decode_key(block, t, out, scratch);
+    }
+
+    // The mean of a block's keys, a record of its own.
+    std::size_t mean_record_bytes() const { return quantizer_->bytes_per_vector(); }
+    void encode_mean(const char* where, const float* mean, std::uint8_t* record, float* scratch) const {
+        encode_rows(where, mean, quantizer_->dim(), 1, record, scratch);
+    }
+    void decode_mean(const std::uint8_t* record, float* out, float*) const {
+        decode_part(record, 0, 1, out, quantizer_->dim());
+    }
+    // Its product with each query; `work` holds 64 floats for each.
+    void mean_products(const FloatKernels& kernels, const std::uint8_t* record, const BlockQueries& queries,
+                       float* products, float* work, float* tile) const {
+        key_products(kernels, record, 1, queries, work, nullptr, tile);
+        for (int c = 0; c < queries.columns; ++c) products[c] = work[c * kBlockTokens];
     }
 
 private:
@@ -160,16 +177,38 @@ public:
 
     void encode_rows(const char* where, const float* rows, std::ptrdiff_t stride, int count,
                      std::uint8_t* records, float* scratch) const {
-        simd::EncodeKernel* const kernel = encode_kernel<Bits, false, Dim>(*plan_);
-        const simd::InputColumns in{rows, simd::InputType::float32, stride, count};
-        const simd::EncodeResult result = kernel(*plan_, in, records, scratch);
-        if (result.error != simd::EncodeError::none)
-            throw_invalid_argument(std::string(where) + ": a token's norm is " + std::to_string(result.norm) +
-                                   ", too large for the type of the stored scale");
+        encode_rows(where, *plan_, rows, stride, count, records, scratch);
+    }
+
+    std::size_t mean_record_bytes() const noexcept { return plan_->record_bytes(); }
+    // With the least-squares scale: it is the energy of what is left that counts, and no mean grows.
+    void encode_mean(const char* where, const float* mean, std::uint8_t* record, float* scratch) const {
+        simd::CodecPlan plan = *plan_;
+        plan.scale_rule = static_cast<int>(ScaleRule::least_squares);
+        encode_rows(where, plan, mean, 0, 1, record, scratch);
+    }
+    void decode_mean(const std::uint8_t* record, float* out, float* scratch) const {
+        const auto kernel = simd::decode_kernel<Bits, false, Dim>();
+        const std::size_t bytes = plan_->record_bytes();
+        kernel(*plan_, {record, bytes, nullptr, 1, record + bytes}, out, 0, scratch);
+    }
+    void mean_products(const FloatKernels&, const std::uint8_t* record, const BlockQueries& queries,
+                       float* products, float*, float*) const {
+        mean_products_(*plan_, record, queries.rotated, queries.stride, queries.columns, products);
     }
 
 protected:
     Index dim() const noexcept { return plan_->dim; }
+
+    static void encode_rows(const char* where, const simd::CodecPlan& plan, const float* rows,
+                            std::ptrdiff_t stride, int count, std::uint8_t* records, float* scratch) {
+        simd::EncodeKernel* const kernel = encode_kernel<Bits, false, Dim>(plan);
+        const simd::InputColumns in{rows, simd::InputType::float32, stride, count};
+        const simd::EncodeResult result = kernel(plan, in, records, scratch);
+        if (result.error != simd::EncodeError::none)
+            throw_invalid_argument(std::string(where) + ": a token's norm is " + std::to_string(result.norm) +
+                                   ", too large for the type of the stored scale");
+    }
 
     // Πᵀ of a row in natural order.
     void rotate_row_back(const float* row, float* out, float* scratch) const {
@@ -178,6 +217,9 @@ protected:
     }
 
     const simd::CodecPlan* plan_;
+
+private:
+    simd::MeanProductsKernel* mean_products_ = simd::mean_products_kernel<Bits>();
 };
 
 // The kernels on integers of two bytes, where the target has them.
@@ -233,7 +275,7 @@ public:
         });
         return scales;
     }
-    std::uint32_t soften(const FloatKernels& kernels, const std::uint8_t* block, simd::SoftmaxBlock softmax,
+    std::uint32_t soften(const FloatKernels& kernels, const std::uint8_t* block, simd::SoftmaxBlock& softmax,
                          const simd::SoftmaxState& state, float* logits,
                          simd::RoundedWeights* rounded) const {
         alignas(64) float scales[kBlockTokens];
@@ -256,6 +298,17 @@ public:
     }
     void rotate_back(const float* sums, float* out, float* scratch) const {
         this->rotate_row_back(sums, out, scratch);
+    }
+
+    // Queries may be integers here.
+    void mean_products(const FloatKernels& kernels, const std::uint8_t* record, const BlockQueries& queries,
+                       float* products, float* work, float* tile) const {
+        if (wide_.products == nullptr)
+            return Base::mean_products(kernels, record, queries, products, work, tile);
+        wide_.products(*plan_, record, 1, queries.rotated, queries.stride, queries.columns, work);
+        float scale;
+        TURBOQUANT_KERNEL(load_scales_of_records)(*plan_, record, 1, &scale);
+        for (int c = 0; c < queries.columns; ++c) products[c] = work[c * kBlockTokens] * scale;
     }
 
     void decode_key(const std::uint8_t* block, int t, float* out, float* scratch) const {
@@ -337,7 +390,7 @@ public:
         products_(keys_, *plan_->codebook, block, queries.rounded, queries.columns, logits);
         return block_scales(block + 2 * keys_.index_bytes(), plan_->scale_type, scales);
     }
-    std::uint32_t soften(const FloatKernels&, const std::uint8_t* block, simd::SoftmaxBlock softmax,
+    std::uint32_t soften(const FloatKernels&, const std::uint8_t* block, simd::SoftmaxBlock& softmax,
                          const simd::SoftmaxState& state, float* logits,
                          simd::RoundedWeights* rounded) const {
         alignas(64) float stored[kBlockTokens];

@@ -2,7 +2,8 @@
 // engines with paged memory.
 //
 //   KvBlockCodec<MseQuantizer<128, 4>, MseQuantizer<128, 4>> codec(keys, values);
-//   codec.encode(k, v, first, n, key_block, value_block);      // tokens first … first + n − 1 of a block
+//   codec.encode_mean(k, key_mean);                            // where keys of a block have much in common
+//   codec.encode(k, v, first, n, key_block, value_block, key_mean);      // tokens first … first + n − 1 of a block
 //   codec.attend(pages, q, state);                             // any number of calls, over any split of the pages
 //   codec.attend_exact(k, v, q, state);                        // tokens kept in full precision
 //   codec.finish(state, out, lse);
@@ -14,6 +15,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <string>
 #include <utility>
@@ -30,11 +32,13 @@
 TURBOQUANT_NAMESPACE_BEGIN
 
 // A block of keys and one of values, of which tokens 0 … tokens − 1 take part. Blocks are read up to key_block_bytes() and
-// value_block_bytes(), whatever the rest holds; float scales in them want addresses that are multiples of 4.
+// value_block_bytes(), whatever the rest holds; float scales in them want addresses that are multiples of 4. `key_mean` is what
+// encode() was given for the block, if it was.
 struct KvPage {
     const void* keys;
     const void* values;
     Index tokens;
+    const void* key_mean = nullptr;
 };
 
 // Pages in order of their tokens. A view: a std::vector of KvPage converts to it.
@@ -79,6 +83,11 @@ public:
         return detail::BlockFormat<ValueQuantizer>(values_).value_block_bytes();
     }
 
+    // Of the mean of a block's keys, and of how much of it was taken off each.
+    std::size_t key_mean_bytes() const {
+        return detail::BlockFormat<KeyQuantizer>(keys_).mean_record_bytes() + simd::kShareBytes;
+    }
+
     // Vectors that keys and values are moved by before they are encoded. Set them before the first encode: blocks do not
     // say. attend() adds them back.
     template <class K, class V>
@@ -90,18 +99,51 @@ public:
         means->value.resize(static_cast<std::size_t>(simd::padded(value_dim())));
         Eigen::Map<Eigen::VectorXf>(means->key.data(), dim()) = key.col(0);
         Eigen::Map<Eigen::VectorXf>(means->value.data(), value_dim()) = value.col(0);
+        means->moves_keys = (key.array() != 0.0f).any();
         means_ = std::move(means);
     }
     void clear_means() noexcept { means_.reset(); }
     // nullptr where there are none.
     const detail::KvMeans* means() const noexcept { return means_.get(); }
 
+    // Writes the mean of the columns of k (HeadDim × n, n ≥ 1) to key_mean, encoded as a key is: for keys that are near each
+    // other, as those of neighbouring tokens are under rotary embeddings. encode() then takes off each key as much of it as
+    // helps: none, a third, two thirds or all. Throws std::invalid_argument as encode() does.
+    template <class K>
+    void encode_mean(const Eigen::MatrixBase<K>& k, void* key_mean) const {
+        detail::check_rows("KvBlockCodec::encode_mean", dim(), k.rows());
+        if (k.cols() < 1) detail::throw_invalid_argument("KvBlockCodec::encode_mean: there are no keys");
+        const detail::Columns<K> keys(k.derived());
+        const simd::InputColumns in = keys.input();
+        const auto floats = static_cast<int>(dim());
+        const std::ptrdiff_t row = simd::padded(floats);
+        detail::with_scratch(2 * row + work_floats(4), [&](float* scratch) {
+            const simd::FloatingPointGuard guard;
+            float *const sums = scratch, *const column = sums + row, *const work = column + row;
+            std::fill(sums, work, 0.0f);
+            for (std::ptrdiff_t i = 0; i < in.count; ++i) {
+                if (TURBOQUANT_KERNEL(copy_columns)(floats, in.part(i, 1), detail::kNoLimit, column, row) >=
+                    0)
+                    detail::throw_not_finite("KvBlockCodec::encode_mean", "keys", static_cast<Index>(i));
+                TURBOQUANT_KERNEL(add_rows)(column, row, 1, floats, sums);
+            }
+            TURBOQUANT_KERNEL(scale_rows)(sums, row, 1, floats, 1.0f / static_cast<float>(in.count));
+            if (const float* mean = key_mean_of_all())
+                TURBOQUANT_KERNEL(add_mean)(sums, floats, mean, -1.0f, sums);
+            const detail::BlockFormat<KeyQuantizer> format(keys_);
+            auto* const record = static_cast<std::uint8_t*>(key_mean);
+            format.encode_mean("KvBlockCodec::encode_mean", sums, record, work);
+            std::memset(record + format.mean_record_bytes(), 0, simd::kShareBytes);
+        });
+    }
+
     // Encodes the n columns of k (HeadDim × n) and v (ValueDim × n) as tokens first … first + n − 1 of a block; the block's
-    // other tokens stay. Throws std::invalid_argument when sizes do not fit or a column holds a NaN or an infinity; nothing
-    // is written then.
+    // other tokens stay. With a key_mean of encode_mean(), each key less a share of it, which is added to key_mean; attend()
+    // and decode() then want it too. Throws std::invalid_argument when sizes do not fit or a column holds a NaN or an infinity;
+    // nothing is written then.
     template <class K, class V>
     void encode(const Eigen::MatrixBase<K>& k, const Eigen::MatrixBase<V>& v, Index first, Index n,
-                void* key_block, void* value_block) const {
+                void* key_block, void* value_block, void* key_mean = nullptr) const {
         detail::check_rows("KvBlockCodec::encode: keys", dim(), k.rows());
         detail::check_rows("KvBlockCodec::encode: values", value_dim(), v.rows());
         if (k.cols() != n || v.cols() != n || first < 0 || n < 0 || first + n > kBlockTokens)
@@ -112,7 +154,7 @@ public:
         const detail::Columns<K> keys(k.derived());
         const detail::Columns<V> values(v.derived());
         encode_columns("KvBlockCodec::encode", keys.input(), values.input(), /*plain=*/false,
-                       static_cast<int>(first), key_block, value_block);
+                       static_cast<int>(first), key_block, value_block, key_mean);
     }
 
     // Adds the tokens of the pages to the state of the queries (HeadDim × m), which the first call sizes. Of the options all
@@ -130,7 +172,8 @@ public:
         attend_passes("KvBlockCodec::attend", q, state, options, size, [&](Pass& pass) {
             Index token = 0;
             for (Index i = 0; i < pages.size(); token += pages[i].tokens, ++i)
-                pass.coded(pages[i].keys, pages[i].values, static_cast<int>(pages[i].tokens), token);
+                pass.coded(pages[i].keys, pages[i].values, pages[i].key_mean,
+                           static_cast<int>(pages[i].tokens), token);
             pass.flush();
         });
     }
@@ -176,14 +219,18 @@ public:
     }
 
     // The vectors that the codes of token t stand for, means included.
-    void decode(const void* key_block, const void* value_block, Index t, float* key, float* value) const {
-        detail::with_scratch(work_floats(3), [&](float* scratch) {
+    void decode(const void* key_block, const void* value_block, Index t, float* key, float* value,
+                const void* key_mean = nullptr) const {
+        detail::with_scratch(work_floats(3) + 2 * simd::padded(dim()), [&](float* scratch) {
             const simd::FloatingPointGuard guard;
             const detail::BlockFormat<KeyQuantizer> keys(keys_);
             const detail::BlockFormat<ValueQuantizer> values(values_);
             if (key != nullptr) {
                 keys.decode_key(static_cast<const std::uint8_t*>(key_block), static_cast<int>(t), key,
                                 scratch);
+                if (key_mean != nullptr)
+                    add_share(keys, static_cast<const std::uint8_t*>(key_mean), static_cast<int>(t), key,
+                              scratch);
                 if (means_)
                     for (Index i = 0; i < dim(); ++i) key[i] += means_->key[static_cast<std::size_t>(i)];
             }
@@ -198,7 +245,7 @@ public:
     }
 
     // Zeros the tokens from number `first` on.
-    void erase(void* key_block, void* value_block, Index first) const {
+    void erase(void* key_block, void* value_block, Index first, void* key_mean = nullptr) const {
         const auto zero_from = static_cast<int>(first), count = static_cast<int>(kBlockTokens - first);
         const std::vector<std::uint8_t> zeros(static_cast<std::size_t>(count) *
                                               std::max(keys_.bytes_per_vector(), values_.bytes_per_vector()));
@@ -206,11 +253,17 @@ public:
                                                             static_cast<std::uint8_t*>(key_block));
         detail::BlockFormat<ValueQuantizer>(values_).store_values(zeros.data(), zero_from, count,
                                                                   static_cast<std::uint8_t*>(value_block));
+        if (key_mean == nullptr) return;
+        std::uint8_t* const shares = shares_of(static_cast<std::uint8_t*>(key_mean));
+        for (int t = zero_from; t < static_cast<int>(kBlockTokens); ++t) {
+            std::uint8_t& byte = shares[simd::share_byte(t)];
+            byte = static_cast<std::uint8_t>(byte & ~(3 << simd::share_shift(t)));
+        }
     }
 
     // For containers: encode() after its checks. `plain`: float rows, known to be finite, with 31 floats behind the last.
     void encode_columns(const char* where, const simd::InputColumns& k, const simd::InputColumns& v,
-                        bool plain, int first, void* key_block, void* value_block) const {
+                        bool plain, int first, void* key_block, void* value_block, void* key_mean) const {
         const auto count = static_cast<int>(k.count);
         const std::size_t key_bytes = static_cast<std::size_t>(count) * keys_.bytes_per_vector();
         const std::size_t value_bytes = static_cast<std::size_t>(count) * values_.bytes_per_vector();
@@ -218,16 +271,25 @@ public:
             static_cast<std::ptrdiff_t>((key_bytes + value_bytes) / sizeof(float)) + 32;
         const std::ptrdiff_t work =
             kEncodedAtOnce * simd::padded(std::max(dim(), value_dim())) + work_floats(4);
-        detail::with_scratch(floats + work, [&](float* scratch) {
+        const std::ptrdiff_t mean_floats = key_mean != nullptr ? simd::padded(dim()) : 0;
+        detail::with_scratch(mean_floats + floats + work, [&](float* memory) {
             const simd::FloatingPointGuard guard;
+            float* const scratch = memory + mean_floats;
             auto* const key_records = reinterpret_cast<std::uint8_t*>(scratch + work);
             std::uint8_t* const value_records = key_records + (key_bytes + 63) / 64 * 64;
             const detail::BlockFormat<KeyQuantizer> key_format(keys_);
             const detail::BlockFormat<ValueQuantizer> value_format(values_);
-            records_of(where, "keys", key_format, keys_, means_ ? means_->key.data() : nullptr, k, plain,
-                       key_records, scratch);
-            records_of(where, "values", value_format, values_, means_ ? means_->value.data() : nullptr, v,
-                       plain, value_records, scratch);
+            BlockMean mean;
+            if (key_mean != nullptr) {
+                auto* const record = static_cast<std::uint8_t*>(key_mean);
+                std::fill(memory, scratch, 0.0f);
+                key_format.decode_mean(record, memory, scratch);
+                mean = {memory, shares_of(record), first};
+            }
+            records_of(where, "keys", key_format, keys_, key_mean_of_all(), mean, k, plain, key_records,
+                       scratch);
+            records_of(where, "values", value_format, values_, means_ ? means_->value.data() : nullptr,
+                       BlockMean{}, v, plain, value_records, scratch);
             key_format.store_keys(key_records, first, count, static_cast<std::uint8_t*>(key_block));
             value_format.store_values(value_records, first, count, static_cast<std::uint8_t*>(value_block));
         });
@@ -241,15 +303,43 @@ private:
         return std::max(simd::work_floats(buffers, dim()), simd::work_floats(buffers, value_dim()));
     }
 
+    // What comes off every key; nullptr where nothing does.
+    const float* key_mean_of_all() const noexcept {
+        return means_ && means_->moves_keys ? means_->key.data() : nullptr;
+    }
+    // The mean of the keys of a block, decoded, where there is one; the number of the first token to be encoded.
+    struct BlockMean {
+        const float* mean = nullptr;
+        std::uint8_t* shares = nullptr;
+        int first = 0;
+    };
+    template <class Byte>
+    Byte* shares_of(Byte* key_mean) const {
+        return key_mean + detail::BlockFormat<KeyQuantizer>(keys_).mean_record_bytes();
+    }
+    // Adds to a key what of the mean was taken off it.
+    void add_share(const detail::BlockFormat<KeyQuantizer>& format, const std::uint8_t* key_mean, int t,
+                   float* key, float* scratch) const {
+        const int share = shares_of(key_mean)[simd::share_byte(t)] >> simd::share_shift(t) & 3;
+        if (share == 0) return;
+        const auto floats = static_cast<int>(dim());
+        float *const mean = scratch + work_floats(3), *const sum = mean + simd::padded(floats);
+        format.decode_mean(key_mean, mean, scratch);
+        std::memcpy(sum, key, static_cast<std::size_t>(floats) * sizeof(float));
+        TURBOQUANT_KERNEL(add_mean)(sum, floats, mean, simd::kShares[share], sum);
+        std::memcpy(key, sum, static_cast<std::size_t>(floats) * sizeof(float));
+    }
+
     // `plain`: rows of floats, finite and with 31 more behind the last, as a container holds them.
     template <class Format, class Quantizer>
     static void records_of(const char* where, const char* what, const Format& format,
-                           const Quantizer& quantizer, const float* mean, const simd::InputColumns& in,
-                           bool plain, std::uint8_t* records, float* scratch) {
+                           const Quantizer& quantizer, const float* mean, const BlockMean& block,
+                           const simd::InputColumns& in, bool plain, std::uint8_t* records, float* scratch) {
         const auto dim = static_cast<int>(quantizer.dim());
         const std::ptrdiff_t stride = simd::padded(dim);
         float* const work = scratch + kEncodedAtOnce * stride;
-        const Index at_once = plain && mean == nullptr ? static_cast<Index>(in.count) : kEncodedAtOnce;
+        const bool moved = mean != nullptr || block.mean != nullptr;
+        const Index at_once = plain && !moved ? static_cast<Index>(in.count) : kEncodedAtOnce;
         for (Index i = 0; i < in.count; i += at_once) {
             const Index count = std::min<Index>(at_once, in.count - i);
             std::uint8_t* const to = records + static_cast<std::size_t>(i) * quantizer.bytes_per_vector();
@@ -265,6 +355,13 @@ private:
             if (mean != nullptr) {
                 TURBOQUANT_KERNEL(centre_rows)
                 (rows, rows_stride, static_cast<int>(count), dim, mean, scratch, stride);
+                rows = scratch;
+                rows_stride = stride;
+            }
+            if (block.mean != nullptr) {
+                TURBOQUANT_KERNEL(take_shares)
+                (rows, rows_stride, static_cast<int>(count), dim, block.mean, block.shares,
+                 block.first + static_cast<int>(i), scratch, stride);
                 rows = scratch;
                 rows_stride = stride;
             }

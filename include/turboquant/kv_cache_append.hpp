@@ -74,17 +74,18 @@ void BasicKvCache<KeyQuantizer, ValueQuantizer>::quantize_full_block() {
     const Index end = (coded_ / kBlock + 1) * kBlock;
     if (later() < end + options_.window) return;
     if (options_.centring && codec_.means() == nullptr) set_means(end);
-    const std::size_t key_bytes = aligned_key_bytes();
     const auto index = static_cast<std::size_t>(coded_ / kBlock);
     if (index == blocks_.size())
-        blocks_.emplace_back(key_bytes + codec_.value_block_bytes(), /*zeroed=*/false);
+        blocks_.emplace_back(mean_at() + mean_bytes(), /*zeroed=*/false);
     else
         blocks_[index].make_unique();
     std::uint8_t* const block = blocks_[index].data();
+    if (options_.centring.blocks() && coded_ % kBlock == 0) encode_key_mean(end, mean_of(block));
     recent_.for_runs(coded_, end, [&](const detail::ExactTokens::Run& run, Index token) {
         codec_.encode_columns("KvCache::append", {run.keys, simd::InputType::float32, dim(), run.count},
                               {run.values, simd::InputType::float32, value_dim(), run.count},
-                              /*plain=*/true, static_cast<int>(token % kBlock), block, block + key_bytes);
+                              /*plain=*/true, static_cast<int>(token % kBlock), block, block + values_at(),
+                              mean_of(block));
     });
     coded_ = end;
 }
@@ -107,6 +108,19 @@ void BasicKvCache<KeyQuantizer, ValueQuantizer>::set_means(Index end) {
     mean(value, &detail::ExactTokens::Run::values);
     codec_.set_means(Eigen::Map<const Eigen::VectorXf>(key.data(), dim()),
                      Eigen::Map<const Eigen::VectorXf>(value.data(), value_dim()));
+}
+
+template <class KeyQuantizer, class ValueQuantizer>
+void BasicKvCache<KeyQuantizer, ValueQuantizer>::encode_key_mean(Index end, std::uint8_t* mean) const {
+    const auto floats = static_cast<int>(dim());
+    detail::with_scratch(simd::padded(dim()), [&](float* sums) {
+        std::fill(sums, sums + simd::padded(dim()), 0.0f);
+        recent_.for_runs(coded_, end, [&](const detail::ExactTokens::Run& run, Index) {
+            TURBOQUANT_KERNEL(add_rows)(run.keys, dim(), static_cast<int>(run.count), floats, sums);
+        });
+        TURBOQUANT_KERNEL(scale_rows)(sums, 0, 1, floats, 1.0f / static_cast<float>(end - coded_));
+        codec_.encode_mean(Eigen::Map<const Eigen::VectorXf>(sums, dim()), mean);
+    });
 }
 
 TURBOQUANT_NAMESPACE_END

@@ -32,8 +32,8 @@ void BasicKvCache<KeyQuantizer, ValueQuantizer>::attend_columns(const simd::Inpu
                 [&](const detail::ExactTokens::Run& run, Index token) {
                     pass.exact(run.keys, dim(), run.values, value_dim(), run.count, token);
                 },
-                [&](const void* keys, const void* values, int tokens, Index token) {
-                    pass.coded(keys, values, tokens, token);
+                [&](const void* keys, const void* values, const void* key_mean, int tokens, Index token) {
+                    pass.coded(keys, values, key_mean, tokens, token);
                 });
             pass.flush();
             Pass::finish(codec_.value_quantizer(), codec_.means(), state,
@@ -66,8 +66,8 @@ void BasicKvCache<KeyQuantizer, ValueQuantizer>::score_columns(const simd::Input
                         store(pass.exact_products(run.keys + t * dim(), dim(), tokens), tokens, token + t);
                     }
                 },
-                [&](const void* keys, const void*, int tokens, Index token) {
-                    store(pass.coded_products(keys, tokens), tokens, token);
+                [&](const void* keys, const void*, const void* key_mean, int tokens, Index token) {
+                    store(pass.coded_products(keys, key_mean, tokens), tokens, token);
                 });
         }
     });
@@ -83,10 +83,10 @@ Eigen::MatrixXf BasicKvCache<KeyQuantizer, ValueQuantizer>::decoded() const {
             std::memcpy(out.data() + token * rows, Keys ? run.keys : run.values,
                         static_cast<std::size_t>(rows * run.count) * sizeof(float));
         },
-        [&](const void* keys, const void* values, int tokens, Index token) {
+        [&](const void* keys, const void* values, const void* key_mean, int tokens, Index token) {
             for (int t = 0; t < tokens; ++t) {
                 float* const to = out.data() + (token + t) * rows;
-                codec_.decode(keys, values, t, Keys ? to : nullptr, Keys ? nullptr : to);
+                codec_.decode(keys, values, t, Keys ? to : nullptr, Keys ? nullptr : to, key_mean);
             }
         });
     return out;

@@ -4,7 +4,7 @@
 // "n, the number of vectors" is the payload's length in bytes and "bytes per vector" is 1. The payload, little-endian:
 //
 //     0   4  the values' quantizer, as at 16 … 43 of the header: kind, dimension, bits, scale rule, scale type, rotation, sketch
-//    28   4  flags: 1 centring, 2 means follow, 4 of keys too
+//    28   4  flags: 1 centring, 2 means follow, 4 of keys too, 8 each block has the mean of its keys (then 4 is not set)
 //    32   8  seed of the values' quantizer                     72   8  tokens that are quantized
 //    40   8  KvCacheOptions::seed                              80   8  bytes of a block of keys
 //    48   8  window                                            88   8  bytes of a block of values
@@ -12,7 +12,7 @@
 //    64   8  tokens                                           128      preambles
 //
 // then the means, key then value, float (flag 2), the sinks (every key, then every value, float), the blocks of quantized tokens
-// (keys, then values, of each), and the exact tokens after them like the sinks. Preambles are those of quantizers that have
+// (keys, then values, of each, then with flag 8 the mean of its keys: KvBlockCodec::key_mean_bytes(), at 104), and the exact tokens after them like the sinks. Preambles are those of quantizers that have
 // one (split_quantizer_file.hpp), the keys' first; bytes 96 … 103 are then CodecId::parts of the values, zero otherwise.
 #pragma once
 
@@ -41,10 +41,10 @@ inline constexpr std::size_t kCachePrefix = 128;
 struct CacheFields {
     CodecId key_id, value_id;
     int key_rule = 0, value_rule = 0;
-    bool centring = true, key_centring = false, means = false;
+    bool centring = true, key_centring = false, means = false, block_means = false;
     std::uint64_t seed = 0;
     Index window = 0, sinks = 0, size = 0, coded = 0;
-    std::size_t key_block_bytes = 0, value_block_bytes = 0;
+    std::size_t key_block_bytes = 0, value_block_bytes = 0, key_mean_bytes = 0;
 
     Index sink_count() const noexcept { return size < sinks ? size : sinks; }
     Index recent() const noexcept { return size - sink_count() - coded; }
@@ -58,7 +58,7 @@ struct CacheFields {
     std::size_t payload() const noexcept {
         return kCachePrefix + preambles() + (means ? token_bytes() : 0) +
                static_cast<std::size_t>(sink_count() + recent()) * token_bytes() +
-               static_cast<std::size_t>(blocks()) * (key_block_bytes + value_block_bytes);
+               static_cast<std::size_t>(blocks()) * (key_block_bytes + value_block_bytes + key_mean_bytes);
     }
 };
 
@@ -76,13 +76,15 @@ inline void write_cache_prefix(const CacheFields& fields, std::uint8_t* to) noex
     std::memset(to, 0, kCachePrefix);
     const CodecId& id = fields.value_id;
     put_description(to, id, fields.value_rule);
-    put(to + 28, 4, (fields.centring ? 1u : 0u) + (fields.means ? 2u : 0u) + (fields.key_centring ? 4u : 0u));
+    put(to + 28, 4,
+        (fields.centring ? 1u : 0u) + (fields.means ? 2u : 0u) + (fields.key_centring ? 4u : 0u) +
+            (fields.block_means ? 8u : 0u));
     int at = 32;
     for (std::uint64_t field :
          {id.seed, fields.seed, static_cast<std::uint64_t>(fields.window),
           static_cast<std::uint64_t>(fields.sinks), static_cast<std::uint64_t>(fields.size),
           static_cast<std::uint64_t>(fields.coded), std::uint64_t{fields.key_block_bytes},
-          std::uint64_t{fields.value_block_bytes}, id.parts}) {
+          std::uint64_t{fields.value_block_bytes}, id.parts, std::uint64_t{fields.key_mean_bytes}}) {
         put(to + at, 8, field);
         at += 8;
     }
@@ -159,16 +161,20 @@ inline CacheFields read_cache_fields(const RecordHeader& header, const std::uint
     fields.centring = (flags & 1u) != 0;
     fields.means = (flags & 2u) != 0;
     fields.key_centring = (flags & 4u) != 0;
+    fields.block_means = (flags & 8u) != 0;
     fields.seed = get(payload + 40, 8);
     constexpr std::uint64_t kMost = std::uint64_t{1}
                                     << 40;  // of tokens: sums and products below stay in range
     const std::uint64_t window = get(payload + 48, 8), sinks = get(payload + 56, 8),
                         size = get(payload + 64, 8), coded = get(payload + 72, 8),
-                        key_bytes = get(payload + 80, 8), value_bytes = get(payload + 88, 8);
-    bool good = flags < 8 && (fields.centring || !fields.key_centring) && window <= kMost && sinks <= kMost &&
-                size <= kMost && coded <= size && key_bytes <= (std::uint64_t{1} << 30) &&
-                value_bytes <= (std::uint64_t{1} << 30);
-    for (std::size_t at = split ? 104 : 96; at < kCachePrefix; ++at) good = good && payload[at] == 0;
+                        key_bytes = get(payload + 80, 8), value_bytes = get(payload + 88, 8),
+                        mean_bytes = get(payload + 104, 8);
+    bool good = flags < 16 && (fields.centring || !(fields.key_centring || fields.block_means)) &&
+                !(fields.key_centring && fields.block_means) && fields.block_means == (mean_bytes > 0) &&
+                window <= kMost && sinks <= kMost && size <= kMost && coded <= size &&
+                key_bytes <= (std::uint64_t{1} << 30) && value_bytes <= (std::uint64_t{1} << 30) &&
+                mean_bytes <= (std::uint64_t{1} << 30) && (split || get(payload + 96, 8) == 0);
+    for (std::size_t at = 112; at < kCachePrefix; ++at) good = good && payload[at] == 0;
     if (good) {
         fields.window = static_cast<Index>(window);
         fields.sinks = static_cast<Index>(sinks);
@@ -176,6 +182,7 @@ inline CacheFields read_cache_fields(const RecordHeader& header, const std::uint
         fields.coded = static_cast<Index>(coded);
         fields.key_block_bytes = static_cast<std::size_t>(key_bytes);
         fields.value_block_bytes = static_cast<std::size_t>(value_bytes);
+        fields.key_mean_bytes = static_cast<std::size_t>(mean_bytes);
         constexpr Index kBlock = simd::kBlockTokens;
         good = fields.recent() >= 0 &&
                fields.recent() + fields.coded < (fields.coded / kBlock + 1) * kBlock + fields.window &&

@@ -23,6 +23,7 @@ detail::CacheFields BasicKvCache<KeyQuantizer, ValueQuantizer>::fields() const {
     fields.value_rule = SerializationTraits<ValueQuantizer>::scale_rule(codec_.value_quantizer());
     fields.centring = options_.centring;
     fields.key_centring = options_.centring.keys();
+    fields.block_means = options_.centring.blocks();
     fields.means = codec_.means() != nullptr;
     fields.seed = options_.seed;
     fields.window = options_.window;
@@ -31,6 +32,7 @@ detail::CacheFields BasicKvCache<KeyQuantizer, ValueQuantizer>::fields() const {
     fields.coded = coded_;
     fields.key_block_bytes = codec_.key_block_bytes();
     fields.value_block_bytes = codec_.value_block_bytes();
+    fields.key_mean_bytes = mean_bytes();
     return fields;
 }
 
@@ -77,10 +79,11 @@ std::vector<std::uint8_t> BasicKvCache<KeyQuantizer, ValueQuantizer>::written() 
         detail::SharedBytes block = blocks_[static_cast<std::size_t>(first / kBlock)];
         if (coded_ - first < kBlock) {  // what truncate() left behind is not part of the cache
             block.make_unique();
-            codec_.erase(block.data(), block.data() + aligned_key_bytes(), coded_ - first);
+            codec_.erase(block.data(), block.data() + values_at(), coded_ - first, mean_of(block.data()));
         }
         add(block.data(), all.key_block_bytes);
-        add(block.data() + aligned_key_bytes(), all.value_block_bytes);
+        add(block.data() + values_at(), all.value_block_bytes);
+        add(block.data() + mean_at(), all.key_mean_bytes);
     }
     add_tokens(recent_, coded_, later());
     return payload;
@@ -96,9 +99,10 @@ BasicKvCache<KeyQuantizer, ValueQuantizer> BasicKvCache<KeyQuantizer, ValueQuant
     options.seed = fields.seed;
     options.window = fields.window;
     options.sinks = fields.sinks;
-    options.centring = fields.key_centring ? Centring::all
-                       : fields.centring   ? Centring::values
-                                           : Centring::none;
+    options.centring = fields.block_means    ? Centring::blocks
+                       : fields.key_centring ? Centring::all
+                       : fields.centring     ? Centring::values
+                                             : Centring::none;
     const std::uint8_t* const preambles = file.payload.data() + detail::kCachePrefix;
     BasicKvCache cache(
         detail::rebuild<KeyQuantizer>(fields.key_id, fields.key_rule, preambles, where + ": keys"),
@@ -107,12 +111,14 @@ BasicKvCache<KeyQuantizer, ValueQuantizer> BasicKvCache<KeyQuantizer, ValueQuant
                                         where + ": values"),
         options);
     if (cache.codec_.key_block_bytes() != fields.key_block_bytes ||
-        cache.codec_.value_block_bytes() != fields.value_block_bytes)
+        cache.codec_.value_block_bytes() != fields.value_block_bytes ||
+        cache.mean_bytes() != fields.key_mean_bytes)
         detail::throw_bad_file(where, "the file's blocks have " + std::to_string(fields.key_block_bytes) +
-                                          " and " + std::to_string(fields.value_block_bytes) +
-                                          " bytes; expected " +
-                                          std::to_string(cache.codec_.key_block_bytes()) + " and " +
-                                          std::to_string(cache.codec_.value_block_bytes()));
+                                          ", " + std::to_string(fields.value_block_bytes) + " and " +
+                                          std::to_string(fields.key_mean_bytes) + " bytes; expected " +
+                                          std::to_string(cache.codec_.key_block_bytes()) + ", " +
+                                          std::to_string(cache.codec_.value_block_bytes()) + " and " +
+                                          std::to_string(cache.mean_bytes()));
     cache.take(fields, preambles + fields.preambles());
     return cache;
 }
@@ -141,11 +147,14 @@ void BasicKvCache<KeyQuantizer, ValueQuantizer>::take(const detail::CacheFields&
     take_tokens(sinks_, 0, fields.sink_count());
     blocks_.reserve(static_cast<std::size_t>(fields.blocks()));
     for (Index i = 0; i < fields.blocks(); ++i) {
-        blocks_.emplace_back(aligned_key_bytes() + fields.value_block_bytes, /*zeroed=*/false);
-        std::memcpy(blocks_.back().data(), from, fields.key_block_bytes);
-        from += fields.key_block_bytes;
-        std::memcpy(blocks_.back().data() + aligned_key_bytes(), from, fields.value_block_bytes);
-        from += fields.value_block_bytes;
+        blocks_.emplace_back(mean_at() + fields.key_mean_bytes, /*zeroed=*/false);
+        const auto take_part = [&](std::size_t at, std::size_t bytes) {
+            std::memcpy(blocks_.back().data() + at, from, bytes);
+            from += bytes;
+        };
+        take_part(0, fields.key_block_bytes);
+        take_part(values_at(), fields.value_block_bytes);
+        take_part(mean_at(), fields.key_mean_bytes);
     }
     take_tokens(recent_, fields.coded, fields.coded + fields.recent());
     size_ = fields.size;

@@ -15,6 +15,13 @@ namespace simd {
 // Tokens of a block of codes, and of each pass over exact tokens.
 inline constexpr int kBlockTokens = 64;
 
+// The shares of a block's mean that are taken off its keys: what two bits stand for (a whole register of them is loaded), the
+// bytes of a block's, and where those of a token are.
+inline constexpr float kShares[16] = {0.0f, 1.0f / 3.0f, 2.0f / 3.0f, 1.0f};
+inline constexpr std::size_t kShareBytes = kBlockTokens / 4;
+constexpr int share_byte(int token) noexcept { return token % 16; }
+constexpr int share_shift(int token) noexcept { return token / 16 * 2; }
+
 // Sums over the tokens seen so far, all relative to 2^maximum.
 struct SoftmaxColumn {
     float maximum;    // the largest logit; −∞ before the first token
@@ -42,7 +49,9 @@ struct SoftmaxBlock {
     const float* key_scales;    // what each token's products are multiplied by; nullptr: 1
     const float* value_scales;  // what each token's weight is multiplied by; nullptr: 1
     const float* bias;          // what is then added to each column's logits; nullptr: 0
-    float softcap;              // c·tanh(logit/c), in units of log 2; 0: none
+    const float* shares;        // and so much of each column's product with the mean of the keys; nullptr: 0
+    const float* mean_products;
+    float softcap;  // c·tanh(logit/c), in units of log 2; 0: none
     bool coded;
     float tolerance;  // how much `rounding` may be of `energy`
 };

@@ -34,6 +34,8 @@ using ScanKernel = void(const ScanLayout<Bits>&, const CodebookTable&, const Sca
 
 using LoadRowsKernel = void(const CodecPlan&, const std::uint8_t*, int, const std::uint8_t*, float*,
                             std::ptrdiff_t, float*) noexcept;
+using MeanProductsKernel = void(const CodecPlan&, const std::uint8_t*, const float*, std::ptrdiff_t, int,
+                                float*) noexcept;
 template <int Bits>
 using BlockProductsKernel = void(const ScanLayout<Bits>&, const CodebookTable&, const std::uint8_t*,
                                  const ScanQuery*, int, float*) noexcept;
@@ -119,6 +121,10 @@ LoadRowsKernel* load_rows_kernel() {
     return TURBOQUANT_KERNEL(template load_rows<Bits>);
 }
 template <int Bits>
+MeanProductsKernel* mean_products_kernel() {
+    return TURBOQUANT_KERNEL(template mean_products<Bits>);
+}
+template <int Bits>
 BlockProductsKernel<Bits>* block_products_kernel() {
     return TURBOQUANT_INT8_KERNEL(template code_products_of_block<Bits>);
 }
@@ -158,7 +164,8 @@ WideSumsKernel* wide_sums_kernel() {
     TURBOQUANT_CODEC_KERNELS(keyword, bits, false)                \
     TURBOQUANT_CODEC_KERNELS(keyword, bits - 1, true)             \
     keyword template EncodeKernel* refined_encode_kernel<bits>(); \
-    keyword template LoadRowsKernel* load_rows_kernel<bits>();
+    keyword template LoadRowsKernel* load_rows_kernel<bits>();    \
+    keyword template MeanProductsKernel* mean_products_kernel<bits>();
 
 // Indices of 1 to 4 bits are looked up as bytes.
 #define TURBOQUANT_NARROW_KERNELS(keyword, bits)                               \

@@ -13,4 +13,5 @@
 #include "turboquant/simd/kernels/decode.inl"
 #include "turboquant/simd/kernels/trellis_decode.inl"
 #include "turboquant/simd/kernels/attention.inl"
+#include "turboquant/simd/kernels/block_mean.inl"
 // clang-format on

@@ -172,6 +172,11 @@ TURBOQUANT_INLINE bool soften_whole_block(const SoftmaxBlock& block, const Softm
     TURBOQUANT_UNROLL
     for (int i = 0; i < kVectors; ++i)
         x[i] = multiply_add(load(products + i * kLanes), load(block.key_scales + i * kLanes), bias);
+    if (block.shares != nullptr) {
+        const Floats mean = broadcast(block.mean_products[c]);
+        TURBOQUANT_UNROLL
+        for (int i = 0; i < kVectors; ++i) x[i] = multiply_add(load(block.shares + i * kLanes), mean, x[i]);
+    }
     Floats most = x[0];
     TURBOQUANT_UNROLL
     for (int i = 1; i < kVectors; ++i) most = maximum(most, x[i]);

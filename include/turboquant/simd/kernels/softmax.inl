@@ -57,6 +57,7 @@ TURBOQUANT_NOINLINE inline void raise_maximum(const SoftmaxState& state, int c, 
 // Products become logits; returns the largest.
 TURBOQUANT_INLINE float finish_logits(const SoftmaxBlock& block, int c, float* logits) noexcept {
     const Floats bias = broadcast(block.bias != nullptr ? block.bias[c] : 0.0f);
+    const Floats mean = broadcast(block.shares != nullptr ? block.mean_products[c] : 0.0f);
     const bool capped = block.softcap > 0.0f;
     const Floats cap = broadcast(block.softcap);
     const Floats factor = broadcast(capped ? -2.0f * 1.44269504f / block.softcap : 0.0f);
@@ -65,6 +66,7 @@ TURBOQUANT_INLINE float finish_logits(const SoftmaxBlock& block, int c, float* l
         Floats x = load(logits + t);
         if (block.key_scales != nullptr) x = mul(x, load(block.key_scales + t));
         x = add(x, bias);
+        if (block.shares != nullptr) x = multiply_add(load(block.shares + t), mean, x);
         if (capped) x = soft_cap(x, cap, factor);
         store(logits + t, x);
         best = maximum(best, x);
