@@ -17,13 +17,14 @@ struct Setting {
     tq::Centring centring;
 };
 // The library's defaults; every token quantized but the first four and what waits for its block; what each part is worth.
-constexpr Setting kDefaults{KeyQuantizer::mse, 64, 4, tq::Centring::values};
-constexpr Setting kNoWindow{KeyQuantizer::mse, 0, 4, tq::Centring::values};
+constexpr Setting kDefaults{KeyQuantizer::mse, 64, 4, tq::Centring::blocks};
+constexpr Setting kNoWindow{KeyQuantizer::mse, 0, 4, tq::Centring::blocks};
 constexpr Setting kCentred{KeyQuantizer::mse, 0, 4, tq::Centring::all};
+constexpr Setting kValuesCentred{KeyQuantizer::mse, 0, 4, tq::Centring::values};
 constexpr Setting kUncentred{KeyQuantizer::mse, 0, 4, tq::Centring::none};
-constexpr Setting kTurboKeys{KeyQuantizer::turbo, 0, 4, tq::Centring::values};
-constexpr Setting kTrellis{KeyQuantizer::trellis, 64, 4, tq::Centring::values};
-constexpr Setting kTrellisNoWindow{KeyQuantizer::trellis, 0, 4, tq::Centring::values};
+constexpr Setting kTurboKeys{KeyQuantizer::turbo, 0, 4, tq::Centring::blocks};
+constexpr Setting kTrellis{KeyQuantizer::trellis, 64, 4, tq::Centring::blocks};
+constexpr Setting kTrellisNoWindow{KeyQuantizer::trellis, 0, 4, tq::Centring::blocks};
 
 template <class Cache>
 CacheMaker maker(const Setting& setting) {
@@ -78,12 +79,13 @@ CacheChoice exact() {
 std::string CacheChoice::bits() const { return std::to_string(key_bits) + "/" + std::to_string(value_bits); }
 
 std::vector<Group> full_comparison() {
-    const Setting &d = kDefaults, &w = kNoWindow, &c = kCentred, &u = kUncentred, &t = kTurboKeys,
-                  &x = kTrellis, &y = kTrellisNoWindow;
+    const Setting &d = kDefaults, &w = kNoWindow, &c = kCentred, &v = kValuesCentred, &u = kUncentred,
+                  &t = kTurboKeys, &x = kTrellis, &y = kTrellisNoWindow;
     return {{exact()},
             {mse<8, 8>(d), mse<4, 4>(d), mse<4, 3>(d), mse<3, 3>(d), mse<2, 2>(d)},
             {mse<8, 8>(w), mse<6, 6>(w), mse<5, 5>(w), mse<4, 4>(w), mse<4, 3>(w), mse<3, 4>(w), mse<3, 3>(w),
              mse<2, 2>(w)},
+            {mse<4, 4>(v), mse<3, 3>(v), mse<2, 2>(v)},
             {mse<4, 4>(c), mse<3, 3>(c), mse<2, 2>(c)},
             {mse<4, 4>(u), mse<3, 3>(u), mse<2, 2>(u)},
             {turbo<4, 4>(t), turbo<3, 3>(t), turbo<2, 2>(t)},

@@ -100,7 +100,7 @@ void print_header() {
                 "centring", "bytes/value", "bits/byte", "change", "", "needles");
 }
 
-constexpr const char* kCentred[] = {"no", "values", "all"};
+constexpr const char* kCentred[] = {"no", "values", "all", "blocks"};
 
 void print_row(const Row& row, const Row& exact, const ModelShape& shape, const Task& task) {
     const CacheChoice& cache = row.cache;
