@@ -173,6 +173,14 @@ void expect_key_means_help(const Codec& codec) {
     codec.encode(k, v, 0, 64, keys.data(), values.data(), mean.data());
     EXPECT_TRUE(keys == plain);
     EXPECT_EQ(std::vector<std::uint8_t>(mean.end() - 16, mean.end()), std::vector<std::uint8_t>(16, 0));
+    // A token that is refused leaves the mean as it was.
+    const auto before = mean;
+    Eigen::MatrixXf bad = k;
+    bad(0, 63) = std::numeric_limits<float>::infinity();
+    EXPECT_NE(message_of([&] { codec.encode(-bad, v, 0, 64, keys.data(), values.data(), mean.data()); }),
+              "nothing was thrown");
+    EXPECT_TRUE(mean == before);
+    EXPECT_TRUE(keys == plain);
     // Erased tokens stand for nothing.
     codec.encode_mean(k, mean.data());
     codec.encode(k, v, 0, 64, keys.data(), values.data(), mean.data());

@@ -125,7 +125,7 @@ public:
         simd::SoftmaxBlock softmax = block(tokens, true);
         softmax.key_scales = keys_.key_products(kernels_, keys, tokens, queries, logits, key_scales, tile_);
         flush();
-        // After the keys: the mean, which lies behind them, has arrived from memory by now.
+        // The waiting block's weights have been used: their place is free.
         if (key_mean != nullptr) {
             multiply_mean(key_mean, queries, pending_.odd ? logits_ : other_logits_, shares, mean_products);
             softmax.shares = shares;

@@ -83,7 +83,7 @@ public:
         return detail::BlockFormat<ValueQuantizer>(values_).value_block_bytes();
     }
 
-    // Of the mean of a block's keys, and of how much of it was taken off each.
+    // Of the mean of a block's keys, a record of the key quantizer's, and of the share of it that was taken off each, two bits.
     std::size_t key_mean_bytes() const {
         return detail::BlockFormat<KeyQuantizer>(keys_).mean_record_bytes() + simd::kShareBytes;
     }
@@ -279,17 +279,21 @@ public:
             std::uint8_t* const value_records = key_records + (key_bytes + 63) / 64 * 64;
             const detail::BlockFormat<KeyQuantizer> key_format(keys_);
             const detail::BlockFormat<ValueQuantizer> value_format(values_);
+            std::uint8_t shares[simd::kShareBytes];
             BlockMean mean;
             if (key_mean != nullptr) {
                 auto* const record = static_cast<std::uint8_t*>(key_mean);
                 std::fill(memory, scratch, 0.0f);
                 key_format.decode_mean(record, memory, scratch);
-                mean = {memory, shares_of(record), first};
+                std::memcpy(shares, shares_of(record), sizeof shares);
+                mean = {memory, shares, first};
             }
             records_of(where, "keys", key_format, keys_, key_mean_of_all(), mean, k, plain, key_records,
                        scratch);
             records_of(where, "values", value_format, values_, means_ ? means_->value.data() : nullptr,
                        BlockMean{}, v, plain, value_records, scratch);
+            if (key_mean != nullptr)
+                std::memcpy(shares_of(static_cast<std::uint8_t*>(key_mean)), shares, sizeof shares);
             key_format.store_keys(key_records, first, count, static_cast<std::uint8_t*>(key_block));
             value_format.store_values(value_records, first, count, static_cast<std::uint8_t*>(value_block));
         });

@@ -4,7 +4,7 @@
 // "n, the number of vectors" is the payload's length in bytes and "bytes per vector" is 1. The payload, little-endian:
 //
 //     0   4  the values' quantizer, as at 16 … 43 of the header: kind, dimension, bits, scale rule, scale type, rotation, sketch
-//    28   4  flags: 1 centring, 2 means follow, 4 of keys too, 8 each block has the mean of its keys (then 4 is not set)
+//    28   4  flags: 1 centring, 2 means follow, 4 of keys too, 8 instead each block has its keys' mean
 //    32   8  seed of the values' quantizer                     72   8  tokens that are quantized
 //    40   8  KvCacheOptions::seed                              80   8  bytes of a block of keys
 //    48   8  window                                            88   8  bytes of a block of values
@@ -12,8 +12,9 @@
 //    64   8  tokens                                           128      preambles
 //
 // then the means, key then value, float (flag 2), the sinks (every key, then every value, float), the blocks of quantized tokens
-// (keys, then values, of each, then with flag 8 the mean of its keys: KvBlockCodec::key_mean_bytes(), at 104), and the exact tokens after them like the sinks. Preambles are those of quantizers that have
-// one (split_quantizer_file.hpp), the keys' first; bytes 96 … 103 are then CodecId::parts of the values, zero otherwise.
+// (keys, values, and with flag 8 the mean of the keys, of each), and the exact tokens after them like the sinks. Preambles are those
+// of quantizers that have one (split_quantizer_file.hpp), the keys' first; bytes 96 … 103 are then CodecId::parts of the values, zero
+// otherwise; 104 … 111 the bytes of a mean (KvBlockCodec::key_mean_bytes()), zero without flag 8.
 #pragma once
 
 #include <algorithm>
