@@ -253,24 +253,28 @@ TEST(KvCache, BranchesShareAndPart) {
 
 // Memory within 3 % of what the tokens' codes take and the exact tokens, all capacity included.
 template <int Bits>
-void expect_honest_bytes() {
+void expect_honest_bytes(Index dim) {
     for (const Index n : {1, 100, 1000, 10000}) {
-        tq::KvCache<Dynamic, Bits> cache(128, options_of(64, 4));
-        const Eigen::MatrixXf k = tokens(128, n, 1), v = tokens(128, n, 2);
+        tq::KvCache<Dynamic, Bits> cache(dim, options_of(64, 4));
+        const Eigen::MatrixXf k = tokens(dim, n, 1), v = tokens(dim, n, 2);
         for (Index i = 0; i < n; i += 100) {
             const Index count = std::min<Index>(100, n - i);
             cache.append(k.middleCols(i, count), v.middleCols(i, count));
         }
-        const double per_token = 2.0 * (128 * Bits / 8 + 4);
-        const double allowed = static_cast<double>(n) * per_token + (64 + 4 + 64) * 4.0 * (128 + 128);
-        EXPECT_LE(static_cast<double>(cache.bytes()), 1.03 * allowed + 1024) << n << ", bits " << Bits;
+        const double per_token = 2.0 * static_cast<double>(cache.codec().key_quantizer().bytes_per_vector());
+        const double allowed =
+            static_cast<double>(n) * per_token + (64 + 4 + 64) * 4.0 * static_cast<double>(2 * dim);
+        EXPECT_LE(static_cast<double>(cache.bytes()), 1.03 * allowed + 1024)
+            << n << " tokens, dimension " << dim << ", bits " << Bits;
     }
 }
 TEST(KvCache, BytesAreHonest) {
-    expect_honest_bytes<2>();
-    expect_honest_bytes<3>();
-    expect_honest_bytes<4>();
-    expect_honest_bytes<8>();
+    for (const Index dim : {64, 80, 128, 256}) {
+        expect_honest_bytes<2>(dim);
+        expect_honest_bytes<3>(dim);
+        expect_honest_bytes<4>(dim);
+        expect_honest_bytes<8>(dim);
+    }
 }
 
 TEST(KvCache, LeavesNothingBehindWhenItThrows) {
