@@ -40,7 +40,7 @@ using Quantizers =
     testing::Types<tq::MseQuantizer<Dynamic, 4>, tq::MseQuantizer<100, 4>, tq::TurboQuantizer<Dynamic, 4>,
                    tq::TurboQuantizer<Dynamic, 1>, tq::ResidualSignQuantizer<Dynamic>,
                    tq::ResidualSignQuantizer<Dynamic, tq::SketchKind::gaussian>, HalfScaled>;
-TYPED_TEST_SUITE(Errors, Quantizers);
+TYPED_TEST_SUITE(Errors, Quantizers, );
 
 TYPED_TEST(Errors, WrongRows) {
     const auto& q = this->quantizer;

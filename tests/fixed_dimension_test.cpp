@@ -31,7 +31,7 @@ using Dimension = std::integral_constant<int, Dim>;
 using Dimensions = testing::Types<Dimension<20>, Dimension<32>, Dimension<63>, Dimension<64>, Dimension<96>,
                                   Dimension<100>, Dimension<128>, Dimension<130>, Dimension<144>,
                                   Dimension<250>, Dimension<256>, Dimension<300>>;
-TYPED_TEST_SUITE(FixedDimension, Dimensions);
+TYPED_TEST_SUITE(FixedDimension, Dimensions, );
 
 // Ordinary vectors, and from column 4 on extreme ones.
 Eigen::MatrixXf columns(Index dim, Index count) {

@@ -17,7 +17,7 @@ template <int Bits>
 using Constant = std::integral_constant<int, Bits>;
 using AllBits = testing::Types<Constant<1>, Constant<2>, Constant<3>, Constant<4>, Constant<5>, Constant<6>,
                                Constant<7>, Constant<8>>;
-TYPED_TEST_SUITE(FlatIndexBits, AllBits);
+TYPED_TEST_SUITE(FlatIndexBits, AllBits, );
 
 // 64: whole rows of a block; 75: a rest, of every width at 1 to 4 bits.
 TYPED_TEST(FlatIndexBits, ScoresAsTheorySays) {

@@ -42,7 +42,7 @@ protected:
     }
 };
 using Both = testing::Types<Blocks, Records>;
-TYPED_TEST_SUITE(FlatIndexErrors, Both);
+TYPED_TEST_SUITE(FlatIndexErrors, Both, );
 
 // `call` throws with a message that holds `parts`, and the index answers as before.
 template <class FlatIndexT, class Call>

@@ -19,7 +19,7 @@ class FlatIndexMemory : public testing::Test {};
 template <int Bits>
 using Constant = std::integral_constant<int, Bits>;
 using AllBits = testing::Types<Constant<1>, Constant<2>, Constant<3>, Constant<4>>;
-TYPED_TEST_SUITE(FlatIndexMemory, AllBits);
+TYPED_TEST_SUITE(FlatIndexMemory, AllBits, );
 
 // bytes() per vector: those of the codes, 4 for the term of centring or l2, 8 for ids of one's own; 2 % for all the rest.
 template <class FlatIndexT>

@@ -27,7 +27,7 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 template <class FlatIndexT>
 class FlatSearch : public testing::Test {};
-TYPED_TEST_SUITE(FlatSearch, Kinds);
+TYPED_TEST_SUITE(FlatSearch, Kinds, );
 
 TYPED_TEST(FlatSearch, SearchIsASortOfScores) {
     Eigen::MatrixXf queries = vectors(kDim, 6, 2);

@@ -21,7 +21,7 @@ namespace {
 
 template <class FlatIndexT>
 class FlatIndexOf : public testing::Test {};
-TYPED_TEST_SUITE(FlatIndexOf, Kinds);
+TYPED_TEST_SUITE(FlatIndexOf, Kinds, );
 
 // Kept as they are until 1024 with centring: scores to float's rounding, here at most d·2^-24 of a sum of magnitudes.
 TYPED_TEST(FlatIndexOf, ExactBeforeTheMeanIsKnown) {

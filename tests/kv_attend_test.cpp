@@ -126,7 +126,7 @@ protected:
     Eigen::MatrixXf q_, keys_, values_;
 };
 using Widths = testing::Types<std::integral_constant<int, 4>, std::integral_constant<int, 8>>;
-TYPED_TEST_SUITE(Options, Widths);
+TYPED_TEST_SUITE(Options, Widths, );
 
 TYPED_TEST(Options, ScaleSoftcapRangeAndLogSumExp) {
     const std::pair<Index, Index> ranges[] = {{0, -1}, {0, 1}, {2, 70}, {67, 69}, {100, 499}, {450, 500}};

@@ -22,7 +22,7 @@ constexpr std::uint64_t kSeed = 7;
 template <class Q>
 class Inputs : public testing::Test {};
 using InputTypes = testing::Types<tq::MseQuantizer<100, 4>, tq::TurboQuantizer<Dynamic, 4>>;
-TYPED_TEST_SUITE(Inputs, InputTypes);
+TYPED_TEST_SUITE(Inputs, InputTypes, );
 
 TYPED_TEST(Inputs, SixteenBitFloatsAreTheirValues) {
     const TypeParam quantizer(100, kSeed);

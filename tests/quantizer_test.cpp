@@ -266,7 +266,7 @@ using Cases =
                    Case<tq::TurboQuantizer<Dynamic, 2>, 300>, Case<tq::TurboQuantizer<48, 8>, 48>,
                    Case<GaussianTurbo, 100>, Case<tq::ResidualSignQuantizer<64>, 64>,
                    Case<tq::ResidualSignQuantizer<Dynamic, SketchKind::gaussian>, 75>>;
-TYPED_TEST_SUITE(QuantizerOf, Cases);
+TYPED_TEST_SUITE(QuantizerOf, Cases, );
 
 TYPED_TEST(QuantizerOf, BytesPerVector) {
     using Quantizer = typename TypeParam::Quantizer;

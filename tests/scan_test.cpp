@@ -213,7 +213,7 @@ class Scan : public testing::Test {};
 template <int Bits>
 using Constant = std::integral_constant<int, Bits>;
 using AllBits = testing::Types<Constant<1>, Constant<2>, Constant<3>, Constant<4>>;
-TYPED_TEST_SUITE(Scan, AllBits);
+TYPED_TEST_SUITE(Scan, AllBits, );
 
 // Every width of the rest of a block, one vector to the block's border and beyond it.
 TYPED_TEST(Scan, EveryDimension) {
