@@ -70,7 +70,7 @@ TEST(ErrorPaths, SourcesThatFail) {
     const Mse quantizer;
     const std::string codes = saved(quantizer, saved_files::arbitrary_codes(quantizer, 3));
     const std::string index = saved(some_index()), cache = saved(some_cache());
-    for (const std::size_t size : {0, 50, 128, 150, 340}) {
+    for (const std::size_t size : {0u, 50u, 128u, 150u, 340u}) {
         const auto of = [&](const std::string& file, auto load) {
             Broken broken(file.substr(0, std::min(size, file.size() - 1)));
             std::istream is(&broken);

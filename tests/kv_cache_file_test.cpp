@@ -127,7 +127,8 @@ TEST(KvCacheFile, EveryTruncationIsFound) {
 TEST(KvCacheFile, ForgedNumbersAreRefused) {
     const std::string good = saved(cache_of(80));
     const std::size_t payload = 128;
-    for (const std::size_t at : {0, 4, 8, 12, 16, 20, 24, 28, 48, 56, 64, 72, 80, 88, 96, 104, 112, 120})
+    for (const std::size_t at :
+         {0u, 4u, 8u, 12u, 16u, 20u, 24u, 28u, 48u, 56u, 64u, 72u, 80u, 88u, 96u, 104u, 112u, 120u})
         for (const std::uint64_t value :
              {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{77}, std::uint64_t{1} << 31,
               std::uint64_t{1} << 40, ~std::uint64_t{0}}) {
