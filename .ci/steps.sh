@@ -4,19 +4,25 @@
 extra_packages=(clang libclang-rt-14-dev clang-format-14 pkg-config libcli11-dev g++-aarch64-linux-gnu qemu-user googletest)
 source "$(dirname "${BASH_SOURCE[0]}")/../cmake/build_environment.sh"
 
-# Names; none stands for all.
-chosen_steps=()
+chosen_steps=()  # names; none stands for all
+steps_done=0
+
+chosen() {  # <name>
+    local name
+    for name in "${chosen_steps[@]:-$1}"; do
+        if [[ $name == "$1" ]]; then return 0; fi
+    done
+    return 1
+}
 
 step() {  # <name> <command...>: prints the name, and the elapsed time when the command has succeeded
-    local start=$SECONDS chosen=${chosen_steps[*]+no} name
-    for name in ${chosen_steps[@]+"${chosen_steps[@]}"}; do
-        if [[ $name == "$1" ]]; then chosen=yes; fi
-    done
-    if [[ $chosen == no ]]; then return; fi
+    chosen "$1" || return 0
+    local start=$SECONDS
     printf '\n=== %s\n' "$1"
     # Not in a condition and not in a subshell: the shell's -e must hold inside the command.
     "${@:2}"
     printf '=== %s: %d s (%d s in all)\n' "$1" $((SECONDS - start)) "$SECONDS"
+    steps_done=$((steps_done + 1))
 }
 
 build_and_test() {  # <preset> <CMake options...>

@@ -26,6 +26,10 @@ struct KvMeans {
     std::vector<float> key, value;
     bool moves_keys = false;  // whether `key` is not zero
 };
+// What comes off every key; nullptr where nothing does.
+inline const float* key_mean_of_all(const KvMeans* means) noexcept {
+    return means != nullptr && means->moves_keys ? means->key.data() : nullptr;
+}
 
 // One pass of up to kMaxColumns queries over tokens. Its work memory is scratch_floats() floats of the caller's.
 template <class KeyQuantizer, class ValueQuantizer>
@@ -87,8 +91,8 @@ public:
             for (int c = 0; c < columns_; ++c)
                 keys_.round(rotated_ + c * stride_, quads_ + c * stride_, rounded_[c], tile_);
         }
-        if (means_ != nullptr) {
-            kernels_.products(means_->key.data(), 0, 1, key_dim_, exact_, stride_, columns_, logits_);
+        if (const float* mean = key_mean_of_all(means_)) {
+            kernels_.products(mean, 0, 1, key_dim_, exact_, stride_, columns_, logits_);
             for (int c = 0; c < columns_; ++c) bias_[c] = logits_[c * kBlockTokens];
         }
     }
@@ -155,11 +159,12 @@ public:
         if (key_mean != nullptr) multiply_mean(key_mean, queries, logits_, shares, mean_products);
         const float* key_scales = keys_.key_products(kernels_, static_cast<const std::uint8_t*>(key_block),
                                                      tokens, queries, logits_, scales, tile_);
+        const float* bias = bias_or_null();
         for (int c = 0; c < columns_; ++c)
             for (int t = 0; t < tokens; ++t) {
                 float& product = logits_[c * kBlockTokens + t];
                 if (key_scales != nullptr) product *= key_scales[t];
-                if (means_ != nullptr) product += bias_[c];
+                if (bias != nullptr) product += bias[c];
                 product += shares[t] * mean_products[c];
             }
         return logits_;
@@ -237,8 +242,12 @@ private:
         }
         return any;
     }
+    // The columns' products with the mean of all keys, where there is one.
+    const float* bias_or_null() const noexcept {
+        return key_mean_of_all(means_) != nullptr ? bias_ : nullptr;
+    }
     simd::SoftmaxBlock block(int tokens, bool coded) const noexcept {
-        return {tokens,  first_,  last_,    nullptr, nullptr, coded && means_ != nullptr ? bias_ : nullptr,
+        return {tokens,  first_,  last_,    nullptr, nullptr, coded ? bias_or_null() : nullptr,
                 nullptr, nullptr, softcap_, coded,   0.0f};
     }
 

@@ -188,9 +188,7 @@ public:
         encode_rows(where, plan, mean, 0, 1, record, scratch);
     }
     void decode_mean(const std::uint8_t* record, float* out, float* scratch) const {
-        const auto kernel = simd::decode_kernel<Bits, false, Dim>();
-        const std::size_t bytes = plan_->record_bytes();
-        kernel(*plan_, {record, bytes, nullptr, 1, record + bytes}, out, 0, scratch);
+        decode_record(record, record + plan_->record_bytes(), out, scratch);
     }
     void mean_products(const FloatKernels&, const std::uint8_t* record, const BlockQueries& queries,
                        float* products, float*, float*) const {
@@ -208,6 +206,13 @@ protected:
         if (result.error != simd::EncodeError::none)
             throw_invalid_argument(std::string(where) + ": a token's norm is " + std::to_string(result.norm) +
                                    ", too large for the type of the stored scale");
+    }
+
+    // Memory may be read up to `end`.
+    void decode_record(const std::uint8_t* record, const std::uint8_t* end, float* out,
+                       float* scratch) const {
+        const auto kernel = simd::decode_kernel<Bits, false, Dim>();
+        kernel(*plan_, {record, plan_->record_bytes(), nullptr, 1, end}, out, 0, scratch);
     }
 
     // Πᵀ of a row in natural order.
@@ -305,17 +310,14 @@ public:
                        float* products, float* work, float* tile) const {
         if (wide_.products == nullptr)
             return Base::mean_products(kernels, record, queries, products, work, tile);
-        wide_.products(*plan_, record, 1, queries.rotated, queries.stride, queries.columns, work);
         float scale;
-        TURBOQUANT_KERNEL(load_scales_of_records)(*plan_, record, 1, &scale);
+        key_products(kernels, record, 1, queries, work, &scale, tile);
         for (int c = 0; c < queries.columns; ++c) products[c] = work[c * kBlockTokens] * scale;
     }
 
     void decode_key(const std::uint8_t* block, int t, float* out, float* scratch) const {
-        const auto kernel = simd::decode_kernel<Bits, false, Dim>();
-        const std::uint8_t* record = block + static_cast<std::size_t>(t) * plan_->record_bytes();
-        kernel(*plan_, {record, plan_->record_bytes(), nullptr, 1, block + key_block_bytes()}, out, 0,
-               scratch);
+        this->decode_record(block + static_cast<std::size_t>(t) * plan_->record_bytes(),
+                            block + key_block_bytes(), out, scratch);
     }
     void decode_value(const std::uint8_t* block, int t, float* out, float* scratch) const {
         decode_key(block, t, out, scratch);

@@ -117,23 +117,17 @@ public:
         const simd::InputColumns in = keys.input();
         const auto floats = static_cast<int>(dim());
         const std::ptrdiff_t row = simd::padded(floats);
-        detail::with_scratch(2 * row + work_floats(4), [&](float* scratch) {
+        detail::with_scratch(2 * row, [&](float* sums) {
             const simd::FloatingPointGuard guard;
-            float *const sums = scratch, *const column = sums + row, *const work = column + row;
-            std::fill(sums, work, 0.0f);
+            float* const column = sums + row;
+            std::fill(sums, column + row, 0.0f);
             for (std::ptrdiff_t i = 0; i < in.count; ++i) {
                 if (TURBOQUANT_KERNEL(copy_columns)(floats, in.part(i, 1), detail::kNoLimit, column, row) >=
                     0)
                     detail::throw_not_finite("KvBlockCodec::encode_mean", "keys", static_cast<Index>(i));
                 TURBOQUANT_KERNEL(add_rows)(column, row, 1, floats, sums);
             }
-            TURBOQUANT_KERNEL(scale_rows)(sums, row, 1, floats, 1.0f / static_cast<float>(in.count));
-            if (const float* mean = key_mean_of_all())
-                TURBOQUANT_KERNEL(add_mean)(sums, floats, mean, -1.0f, sums);
-            const detail::BlockFormat<KeyQuantizer> format(keys_);
-            auto* const record = static_cast<std::uint8_t*>(key_mean);
-            format.encode_mean("KvBlockCodec::encode_mean", sums, record, work);
-            std::memset(record + format.mean_record_bytes(), 0, simd::kShareBytes);
+            encode_sums("KvBlockCodec::encode_mean", sums, k.cols(), key_mean);
         });
     }
 
@@ -231,8 +225,8 @@ public:
                 if (key_mean != nullptr)
                     add_share(keys, static_cast<const std::uint8_t*>(key_mean), static_cast<int>(t), key,
                               scratch);
-                if (means_)
-                    for (Index i = 0; i < dim(); ++i) key[i] += means_->key[static_cast<std::size_t>(i)];
+                if (const float* mean = key_mean_of_all())
+                    for (Index i = 0; i < dim(); ++i) key[i] += mean[i];
             }
             if (value != nullptr) {
                 values.decode_value(static_cast<const std::uint8_t*>(value_block), static_cast<int>(t), value,
@@ -255,10 +249,21 @@ public:
                                                                   static_cast<std::uint8_t*>(value_block));
         if (key_mean == nullptr) return;
         std::uint8_t* const shares = shares_of(static_cast<std::uint8_t*>(key_mean));
-        for (int t = zero_from; t < static_cast<int>(kBlockTokens); ++t) {
-            std::uint8_t& byte = shares[simd::share_byte(t)];
-            byte = static_cast<std::uint8_t>(byte & ~(3 << simd::share_shift(t)));
-        }
+        for (int t = zero_from; t < static_cast<int>(kBlockTokens); ++t) simd::set_share(shares, t, 0);
+    }
+
+    // For containers: encode_mean() from the sums of `count` keys, padded(dim) floats, which it changes.
+    void encode_sums(const char* where, float* sums, Index count, void* key_mean) const {
+        const simd::FloatingPointGuard guard;
+        const auto floats = static_cast<int>(dim());
+        TURBOQUANT_KERNEL(scale_rows)(sums, 0, 1, floats, 1.0f / static_cast<float>(count));
+        if (const float* mean = key_mean_of_all())
+            TURBOQUANT_KERNEL(add_mean)(sums, floats, mean, -1.0f, sums);
+        const detail::BlockFormat<KeyQuantizer> format(keys_);
+        auto* const record = static_cast<std::uint8_t*>(key_mean);
+        detail::with_scratch(work_floats(4),
+                             [&](float* work) { format.encode_mean(where, sums, record, work); });
+        std::memset(record + format.mean_record_bytes(), 0, simd::kShareBytes);
     }
 
     // For containers: encode() after its checks. `plain`: float rows, known to be finite, with 31 floats behind the last.
@@ -307,10 +312,7 @@ private:
         return std::max(simd::work_floats(buffers, dim()), simd::work_floats(buffers, value_dim()));
     }
 
-    // What comes off every key; nullptr where nothing does.
-    const float* key_mean_of_all() const noexcept {
-        return means_ && means_->moves_keys ? means_->key.data() : nullptr;
-    }
+    const float* key_mean_of_all() const noexcept { return detail::key_mean_of_all(means()); }
     // The mean of the keys of a block, decoded, where there is one; the number of the first token to be encoded.
     struct BlockMean {
         const float* mean = nullptr;
@@ -324,7 +326,7 @@ private:
     // Adds to a key what of the mean was taken off it.
     void add_share(const detail::BlockFormat<KeyQuantizer>& format, const std::uint8_t* key_mean, int t,
                    float* key, float* scratch) const {
-        const int share = shares_of(key_mean)[simd::share_byte(t)] >> simd::share_shift(t) & 3;
+        const int share = simd::share_of(shares_of(key_mean), t);
         if (share == 0) return;
         const auto floats = static_cast<int>(dim());
         float *const mean = scratch + work_floats(3), *const sum = mean + simd::padded(floats);

@@ -261,13 +261,19 @@ private:
     // Of the keys of tokens coded_ … end − 1, a whole block.
     void encode_key_mean(Index end, std::uint8_t* mean) const;
 
-    // A block: keys, values, and where keys are centred by blocks their mean.
-    std::size_t values_at() const { return (codec_.key_block_bytes() + 3) / 4 * 4; }
-    std::size_t mean_at() const { return values_at() + codec_.value_block_bytes(); }
-    std::size_t mean_bytes() const { return options_.centring.blocks() ? codec_.key_mean_bytes() : 0; }
-    template <class Byte>
-    Byte* mean_of(Byte* block) const {
-        return options_.centring.blocks() ? block + mean_at() : nullptr;
+    // Where a block's values and the mean of its keys begin, and where it ends: at `mean` where keys are not centred by blocks.
+    // Found once a call, since the formats that know are costly to make.
+    struct BlockParts {
+        std::size_t values, mean, end;
+        template <class Byte>
+        Byte* mean_of(Byte* block) const noexcept {
+            return end > mean ? block + mean : nullptr;
+        }
+    };
+    BlockParts parts() const {
+        const std::size_t values = (codec_.key_block_bytes() + 3) / 4 * 4;
+        const std::size_t mean = values + codec_.value_block_bytes();
+        return {values, mean, mean + (options_.centring.blocks() ? codec_.key_mean_bytes() : 0)};
     }
 
     // --- attend -----------------------------------------------------------------------------------------------------
@@ -276,15 +282,14 @@ private:
     template <class Exact, class Coded>
     void for_tokens(Exact&& exact, Coded&& coded) const {
         sinks_.for_runs(0, sink_count(), exact);
-        const std::size_t values = values_at(), mean = mean_at();  // once: formats are costly to make
-        const bool means = options_.centring.blocks();
+        const BlockParts at = parts();
         for (Index first = 0; first < coded_; first += kBlock) {
             const std::uint8_t* block = blocks_[static_cast<std::size_t>(first / kBlock)].data();
             if (first + kBlock < coded_) {
                 const detail::SharedBytes& next = blocks_[static_cast<std::size_t>(first / kBlock) + 1];
                 detail::prefetch(next.data(), next.size());
             }
-            coded(block, block + values, means ? block + mean : nullptr,
+            coded(block, block + at.values, at.mean_of(block),
                   static_cast<int>(std::min(kBlock, coded_ - first)), options_.sinks + first);
         }
         recent_.for_runs(coded_, later(), [&](const detail::ExactTokens::Run& run, Index token) {

@@ -74,18 +74,20 @@ void BasicKvCache<KeyQuantizer, ValueQuantizer>::quantize_full_block() {
     const Index end = (coded_ / kBlock + 1) * kBlock;
     if (later() < end + options_.window) return;
     if (options_.centring && codec_.means() == nullptr) set_means(end);
+    const BlockParts at = parts();
     const auto index = static_cast<std::size_t>(coded_ / kBlock);
     if (index == blocks_.size())
-        blocks_.emplace_back(mean_at() + mean_bytes(), /*zeroed=*/false);
+        blocks_.emplace_back(at.end, /*zeroed=*/false);
     else
         blocks_[index].make_unique();
     std::uint8_t* const block = blocks_[index].data();
-    if (options_.centring.blocks() && coded_ % kBlock == 0) encode_key_mean(end, mean_of(block));
+    std::uint8_t* const mean = at.mean_of(block);
+    if (mean != nullptr && coded_ % kBlock == 0) encode_key_mean(end, mean);
     recent_.for_runs(coded_, end, [&](const detail::ExactTokens::Run& run, Index token) {
         codec_.encode_columns("KvCache::append", {run.keys, simd::InputType::float32, dim(), run.count},
                               {run.values, simd::InputType::float32, value_dim(), run.count},
-                              /*plain=*/true, static_cast<int>(token % kBlock), block, block + values_at(),
-                              mean_of(block));
+                              /*plain=*/true, static_cast<int>(token % kBlock), block, block + at.values,
+                              mean);
     });
     coded_ = end;
 }
@@ -118,8 +120,7 @@ void BasicKvCache<KeyQuantizer, ValueQuantizer>::encode_key_mean(Index end, std:
         recent_.for_runs(coded_, end, [&](const detail::ExactTokens::Run& run, Index) {
             TURBOQUANT_KERNEL(add_rows)(run.keys, dim(), static_cast<int>(run.count), floats, sums);
         });
-        TURBOQUANT_KERNEL(scale_rows)(sums, 0, 1, floats, 1.0f / static_cast<float>(end - coded_));
-        codec_.encode_mean(Eigen::Map<const Eigen::VectorXf>(sums, dim()), mean);
+        codec_.encode_sums("KvCache::append", sums, end - coded_, mean);
     });
 }
 

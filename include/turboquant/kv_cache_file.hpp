@@ -8,7 +8,7 @@
 //    32   8  seed of the values' quantizer                     72   8  tokens that are quantized
 //    40   8  KvCacheOptions::seed                              80   8  bytes of a block of keys
 //    48   8  window                                            88   8  bytes of a block of values
-//    56   8  sinks                                             96  32  zeros
+//    56   8  sinks                                             96  16  see below, or zeros; then 16 zeros
 //    64   8  tokens                                           128      preambles
 //
 // then the means, key then value, float (flag 2), the sinks (every key, then every value, float), the blocks of quantized tokens
@@ -42,11 +42,17 @@ inline constexpr std::size_t kCachePrefix = 128;
 struct CacheFields {
     CodecId key_id, value_id;
     int key_rule = 0, value_rule = 0;
-    bool centring = true, key_centring = false, means = false, block_means = false;
+    bool centring = true, key_centring = false, means = false;
     std::uint64_t seed = 0;
     Index window = 0, sinks = 0, size = 0, coded = 0;
     std::size_t key_block_bytes = 0, value_block_bytes = 0, key_mean_bytes = 0;
 
+    bool block_means() const noexcept { return key_mean_bytes > 0; }
+    // Of a block's keys, its values and the mean of its keys, for messages.
+    std::string block_sizes() const {
+        return std::to_string(key_block_bytes) + ", " + std::to_string(value_block_bytes) + " and " +
+               std::to_string(key_mean_bytes);
+    }
     Index sink_count() const noexcept { return size < sinks ? size : sinks; }
     Index recent() const noexcept { return size - sink_count() - coded; }
     Index blocks() const noexcept { return (coded + simd::kBlockTokens - 1) / simd::kBlockTokens; }
@@ -79,7 +85,7 @@ inline void write_cache_prefix(const CacheFields& fields, std::uint8_t* to) noex
     put_description(to, id, fields.value_rule);
     put(to + 28, 4,
         (fields.centring ? 1u : 0u) + (fields.means ? 2u : 0u) + (fields.key_centring ? 4u : 0u) +
-            (fields.block_means ? 8u : 0u));
+            (fields.block_means() ? 8u : 0u));
     int at = 32;
     for (std::uint64_t field :
          {id.seed, fields.seed, static_cast<std::uint64_t>(fields.window),
@@ -162,7 +168,7 @@ inline CacheFields read_cache_fields(const RecordHeader& header, const std::uint
     fields.centring = (flags & 1u) != 0;
     fields.means = (flags & 2u) != 0;
     fields.key_centring = (flags & 4u) != 0;
-    fields.block_means = (flags & 8u) != 0;
+    const bool block_means = (flags & 8u) != 0;
     fields.seed = get(payload + 40, 8);
     constexpr std::uint64_t kMost = std::uint64_t{1}
                                     << 40;  // of tokens: sums and products below stay in range
@@ -170,11 +176,11 @@ inline CacheFields read_cache_fields(const RecordHeader& header, const std::uint
                         size = get(payload + 64, 8), coded = get(payload + 72, 8),
                         key_bytes = get(payload + 80, 8), value_bytes = get(payload + 88, 8),
                         mean_bytes = get(payload + 104, 8);
-    bool good = flags < 16 && (fields.centring || !(fields.key_centring || fields.block_means)) &&
-                !(fields.key_centring && fields.block_means) && fields.block_means == (mean_bytes > 0) &&
-                window <= kMost && sinks <= kMost && size <= kMost && coded <= size &&
-                key_bytes <= (std::uint64_t{1} << 30) && value_bytes <= (std::uint64_t{1} << 30) &&
-                mean_bytes <= (std::uint64_t{1} << 30) && (split || get(payload + 96, 8) == 0);
+    bool good = flags < 16 && (fields.centring || !(fields.key_centring || block_means)) &&
+                !(fields.key_centring && block_means) && block_means == (mean_bytes > 0) && window <= kMost &&
+                sinks <= kMost && size <= kMost && coded <= size && key_bytes <= (std::uint64_t{1} << 30) &&
+                value_bytes <= (std::uint64_t{1} << 30) && mean_bytes <= (std::uint64_t{1} << 30) &&
+                (split || get(payload + 96, 8) == 0);
     for (std::size_t at = 112; at < kCachePrefix; ++at) good = good && payload[at] == 0;
     if (good) {
         fields.window = static_cast<Index>(window);

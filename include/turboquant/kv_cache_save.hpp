@@ -23,7 +23,6 @@ detail::CacheFields BasicKvCache<KeyQuantizer, ValueQuantizer>::fields() const {
     fields.value_rule = SerializationTraits<ValueQuantizer>::scale_rule(codec_.value_quantizer());
     fields.centring = options_.centring;
     fields.key_centring = options_.centring.keys();
-    fields.block_means = options_.centring.blocks();
     fields.means = codec_.means() != nullptr;
     fields.seed = options_.seed;
     fields.window = options_.window;
@@ -32,7 +31,8 @@ detail::CacheFields BasicKvCache<KeyQuantizer, ValueQuantizer>::fields() const {
     fields.coded = coded_;
     fields.key_block_bytes = codec_.key_block_bytes();
     fields.value_block_bytes = codec_.value_block_bytes();
-    fields.key_mean_bytes = mean_bytes();
+    const BlockParts at = parts();
+    fields.key_mean_bytes = at.end - at.mean;
     return fields;
 }
 
@@ -75,15 +75,16 @@ std::vector<std::uint8_t> BasicKvCache<KeyQuantizer, ValueQuantizer>::written() 
         add(codec_.means()->value.data(), value_bytes);
     }
     add_tokens(sinks_, 0, sink_count());
+    const BlockParts at = parts();
     for (Index first = 0; first < coded_; first += kBlock) {
         detail::SharedBytes block = blocks_[static_cast<std::size_t>(first / kBlock)];
         if (coded_ - first < kBlock) {  // what truncate() left behind is not part of the cache
             block.make_unique();
-            codec_.erase(block.data(), block.data() + values_at(), coded_ - first, mean_of(block.data()));
+            codec_.erase(block.data(), block.data() + at.values, coded_ - first, at.mean_of(block.data()));
         }
         add(block.data(), all.key_block_bytes);
-        add(block.data() + values_at(), all.value_block_bytes);
-        add(block.data() + mean_at(), all.key_mean_bytes);
+        add(block.data() + at.values, all.value_block_bytes);
+        add(block.data() + at.mean, all.key_mean_bytes);
     }
     add_tokens(recent_, coded_, later());
     return payload;
@@ -99,7 +100,7 @@ BasicKvCache<KeyQuantizer, ValueQuantizer> BasicKvCache<KeyQuantizer, ValueQuant
     options.seed = fields.seed;
     options.window = fields.window;
     options.sinks = fields.sinks;
-    options.centring = fields.block_means    ? Centring::blocks
+    options.centring = fields.block_means()  ? Centring::blocks
                        : fields.key_centring ? Centring::all
                        : fields.centring     ? Centring::values
                                              : Centring::none;
@@ -110,15 +111,10 @@ BasicKvCache<KeyQuantizer, ValueQuantizer> BasicKvCache<KeyQuantizer, ValueQuant
                                         preambles + detail::preamble_bytes(fields.key_id),
                                         where + ": values"),
         options);
-    if (cache.codec_.key_block_bytes() != fields.key_block_bytes ||
-        cache.codec_.value_block_bytes() != fields.value_block_bytes ||
-        cache.mean_bytes() != fields.key_mean_bytes)
-        detail::throw_bad_file(where, "the file's blocks have " + std::to_string(fields.key_block_bytes) +
-                                          ", " + std::to_string(fields.value_block_bytes) + " and " +
-                                          std::to_string(fields.key_mean_bytes) + " bytes; expected " +
-                                          std::to_string(cache.codec_.key_block_bytes()) + ", " +
-                                          std::to_string(cache.codec_.value_block_bytes()) + " and " +
-                                          std::to_string(cache.mean_bytes()));
+    const detail::CacheFields made = cache.fields();
+    if (made.block_sizes() != fields.block_sizes())
+        detail::throw_bad_file(where, "the file's blocks have " + fields.block_sizes() + " bytes; expected " +
+                                          made.block_sizes());
     cache.take(fields, preambles + fields.preambles());
     return cache;
 }
@@ -145,16 +141,17 @@ void BasicKvCache<KeyQuantizer, ValueQuantizer>::take(const detail::CacheFields&
         from += key_bytes + value_bytes;
     }
     take_tokens(sinks_, 0, fields.sink_count());
+    const BlockParts at = parts();
     blocks_.reserve(static_cast<std::size_t>(fields.blocks()));
     for (Index i = 0; i < fields.blocks(); ++i) {
-        blocks_.emplace_back(mean_at() + fields.key_mean_bytes, /*zeroed=*/false);
-        const auto take_part = [&](std::size_t at, std::size_t bytes) {
-            std::memcpy(blocks_.back().data() + at, from, bytes);
+        blocks_.emplace_back(at.end, /*zeroed=*/false);
+        const auto take_part = [&](std::size_t to, std::size_t bytes) {
+            std::memcpy(blocks_.back().data() + to, from, bytes);
             from += bytes;
         };
         take_part(0, fields.key_block_bytes);
-        take_part(values_at(), fields.value_block_bytes);
-        take_part(mean_at(), fields.key_mean_bytes);
+        take_part(at.values, fields.value_block_bytes);
+        take_part(at.mean, fields.key_mean_bytes);
     }
     take_tokens(recent_, fields.coded, fields.coded + fields.recent());
     size_ = fields.size;

@@ -15,12 +15,18 @@ namespace simd {
 // Tokens of a block of codes, and of each pass over exact tokens.
 inline constexpr int kBlockTokens = 64;
 
-// The shares of a block's mean that are taken off its keys: what two bits stand for (a whole register of them is loaded), the
-// bytes of a block's, and where those of a token are.
+// The shares of a block's mean that are taken off its keys: what two bits stand for (a whole register of them is loaded), and the
+// bytes of a block's. Token t's are bits 2·⌊t/16⌋ and up of byte t mod 16.
 inline constexpr float kShares[16] = {0.0f, 1.0f / 3.0f, 2.0f / 3.0f, 1.0f};
 inline constexpr std::size_t kShareBytes = kBlockTokens / 4;
-constexpr int share_byte(int token) noexcept { return token % 16; }
-constexpr int share_shift(int token) noexcept { return token / 16 * 2; }
+inline int share_of(const std::uint8_t* shares, int token) noexcept {
+    return shares[token % 16] >> token / 16 * 2 & 3;
+}
+inline void set_share(std::uint8_t* shares, int token, int share) noexcept {
+    std::uint8_t& byte = shares[token % 16];
+    const int shift = token / 16 * 2;
+    byte = static_cast<std::uint8_t>((byte & ~(3 << shift)) | share << shift);
+}
 
 // Sums over the tokens seen so far, all relative to 2^maximum.
 struct SoftmaxColumn {

@@ -24,13 +24,9 @@ inline void add_rows(const float* rows, std::ptrdiff_t stride, int count, int di
 }
 
 // out = row + factor·mean. Whole vectors are read and written.
-TURBOQUANT_INLINE void add_multiple(const float* row, int dim, const float* mean, float factor,
-                                    float* out) noexcept {
+inline void add_mean(const float* row, int dim, const float* mean, float factor, float* out) noexcept {
     const Floats f = broadcast(factor);
     for (int i = 0; i < dim; i += kLanes) store(out + i, fused(f, load(mean + i), load(row + i)));
-}
-inline void add_mean(const float* row, int dim, const float* mean, float factor, float* out) noexcept {
-    add_multiple(row, dim, mean, factor, out);
 }
 
 // The folded sums of <row, mean>; what stands behind a row does not count.
@@ -63,10 +59,9 @@ inline void take_shares(const float* rows, std::ptrdiff_t stride, int count, int
         store_floats(products, reduce_block(sums, some));
         for (int v = 0; v < some; ++v) {
             const int share = (products[v] > least) + (products[v] > half) + (products[v] > most);
-            const int r = block + v, t = first + r, shift = share_shift(t);
-            std::uint8_t& byte = shares[share_byte(t)];
-            byte = static_cast<std::uint8_t>((byte & ~(3 << shift)) | share << shift);
-            add_multiple(rows + r * stride, dim, mean, -kShares[share], out + r * out_stride);
+            const int r = block + v;
+            set_share(shares, first + r, share);
+            add_mean(rows + r * stride, dim, mean, -kShares[share], out + r * out_stride);
         }
     }
 }
@@ -75,13 +70,12 @@ inline void take_shares(const float* rows, std::ptrdiff_t stride, int count, int
 
 // The shares of all tokens of a block.
 inline void load_shares(const std::uint8_t* shares, float* out) noexcept {
-    using Bits = std::uint64_t __attribute__((vector_size(16)));
     const Centroids<2> values(kShares);
-    Bits bits;
+    Halves bits;
     std::memcpy(&bits, shares, sizeof bits);
     for (int t = 0; t < kBlockTokens; t += 16) {
         std::uint8_t codes[16];
-        const Bits some = bits & std::uint64_t{0x0303030303030303};
+        const Halves some = bits & std::uint64_t{0x0303030303030303};
         std::memcpy(codes, &some, sizeof codes);
         bits >>= 2;
         TURBOQUANT_UNROLL
