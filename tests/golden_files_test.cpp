@@ -143,6 +143,15 @@ Cache filled(Cache cache, Index n) {
     return cache;
 }
 
+// Keys of which every fifth is five times as long: blocks of them are graded.
+template <class Cache>
+Cache filled_unevenly(Cache cache, Index n) {
+    Eigen::MatrixXf k = vectors(cache.dim(), n, 4);
+    for (Index t = 0; t < n; t += 5) k.col(t) *= 5.0f;
+    cache.append(k, vectors(cache.value_dim(), n, 5));
+    return cache;
+}
+
 tq::KvCacheOptions cache_options(tq::CentringChoice centring) {
     tq::KvCacheOptions options;
     options.seed = 11;
@@ -252,6 +261,24 @@ std::vector<Case> cases() {
             "cache_3_4_blocks",
             [] {
                 return filled(tq::KvCache<Dynamic, 3, 4>(33, 16, cache_options(tq::Centring::blocks)), 150);
+            }),
+        cache<tq::KvCache<Dynamic, 2, 4>>(
+            "cache_2_4_graded",
+            [] {
+                return filled_unevenly(
+                    tq::KvCache<Dynamic, 2, 4>(32, 16, cache_options(tq::Centring::blocks)), 150);
+            }),
+        cache<tq::KvCache<Dynamic, 3, 4>>(
+            "cache_3_4_graded",
+            [] {
+                return filled_unevenly(
+                    tq::KvCache<Dynamic, 3, 4>(64, 16, cache_options(tq::Centring::blocks)), 100);
+            }),
+        cache<tq::KvCache<Dynamic, 4, 1>>(
+            "cache_4_1_graded",
+            [] {
+                return filled_unevenly(
+                    tq::KvCache<Dynamic, 4, 1>(64, 16, cache_options(tq::Centring::blocks)), 100);
             }),
         cache<tq::BasicKvCache<tq::TurboQuantizer<Dynamic, 3>, Mse<2>>>(
             "cache_turbo3_2",

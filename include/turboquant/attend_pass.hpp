@@ -15,6 +15,7 @@
 #include "turboquant/attention.hpp"
 #include "turboquant/block_format.hpp"
 #include "turboquant/config.hpp"
+#include "turboquant/key_format.hpp"
 #include "turboquant/simd/dispatch.hpp"
 #include "turboquant/simd/kernels.hpp"
 
@@ -35,9 +36,9 @@ inline const float* key_mean_of_all(const KvMeans* means) noexcept {
 template <class KeyQuantizer, class ValueQuantizer>
 class AttendPass {
 public:
-    AttendPass(const KeyQuantizer& keys, const ValueQuantizer& values, const KvMeans* means, float scale,
-               float softcap, float* scratch)
-        : keys_(keys),
+    AttendPass(const KeyQuantizer& keys, const KeyGrading<KeyQuantizer>& grading,
+               const ValueQuantizer& values, const KvMeans* means, float scale, float softcap, float* scratch)
+        : keys_(keys, grading),
           values_(values),
           means_(means),
           key_dim_(static_cast<int>(keys.dim())),
@@ -127,11 +128,12 @@ public:
         float mean_products[kMaxColumns];
         float* const logits = pending_.odd ? other_logits_ : logits_;
         simd::SoftmaxBlock softmax = block(tokens, true);
-        softmax.key_scales = keys_.key_products(kernels_, keys, tokens, queries, logits, key_scales, tile_);
+        const auto* mean = static_cast<const std::uint8_t*>(key_mean);
+        softmax.key_scales = keys_.products(kernels_, keys, mean, tokens, queries, logits, key_scales, tile_);
         flush();
         // The waiting block's weights have been used: their place is free.
-        if (key_mean != nullptr) {
-            multiply_mean(key_mean, queries, pending_.odd ? logits_ : other_logits_, shares, mean_products);
+        if (mean != nullptr) {
+            multiply_mean(mean, queries, pending_.odd ? logits_ : other_logits_, shares, mean_products);
             softmax.shares = shares;
             softmax.mean_products = mean_products;
         }
@@ -156,9 +158,10 @@ public:
         alignas(64) float scales[kBlockTokens];
         alignas(64) float shares[kBlockTokens] = {};
         float mean_products[kMaxColumns] = {};
-        if (key_mean != nullptr) multiply_mean(key_mean, queries, logits_, shares, mean_products);
-        const float* key_scales = keys_.key_products(kernels_, static_cast<const std::uint8_t*>(key_block),
-                                                     tokens, queries, logits_, scales, tile_);
+        const auto* mean = static_cast<const std::uint8_t*>(key_mean);
+        if (mean != nullptr) multiply_mean(mean, queries, logits_, shares, mean_products);
+        const float* key_scales = keys_.products(kernels_, static_cast<const std::uint8_t*>(key_block), mean,
+                                                 tokens, queries, logits_, scales, tile_);
         const float* bias = bias_or_null();
         for (int c = 0; c < columns_; ++c)
             for (int t = 0; t < tokens; ++t) {
@@ -210,10 +213,9 @@ public:
 private:
     // Of the mean of a block's keys (KvBlockCodec::encode_mean): each token's share, each query's product. `work` holds 64 floats
     // for each query.
-    void multiply_mean(const void* key_mean, const BlockQueries& queries, float* work, float* shares,
+    void multiply_mean(const std::uint8_t* mean, const BlockQueries& queries, float* work, float* shares,
                        float* products) const {
-        const auto* mean = static_cast<const std::uint8_t*>(key_mean);
-        kernels_.load_shares(mean + keys_.mean_record_bytes(), shares);
+        kernels_.load_shares(keys_.shares_of(mean), shares);
         keys_.mean_products(kernels_, mean, queries, products, work, tile_);
     }
 
@@ -252,7 +254,7 @@ private:
     }
 
     FloatKernels kernels_;
-    BlockFormat<KeyQuantizer> keys_;
+    KeyFormat<KeyQuantizer> keys_;
     BlockFormat<ValueQuantizer> values_;
     const KvMeans* means_;
     int key_dim_, value_dim_, columns_ = 0;

@@ -168,6 +168,18 @@ inline constexpr float kDistortions[] = {1,       0.36f,   0.117f,  0.034f, 0.00
 template <int Bits>
 inline constexpr float kWeightTolerance = 0.0036f * kDistortions[Bits];
 
+// Records of `count` rows, by the plan of a quantizer of so many bits.
+template <int Dim, int Bits>
+void encode_by_plan(const char* where, const simd::CodecPlan& plan, const float* rows, std::ptrdiff_t stride,
+                    int count, std::uint8_t* records, float* scratch) {
+    simd::EncodeKernel* const kernel = encode_kernel<Bits, false, Dim>(plan);
+    const simd::InputColumns in{rows, simd::InputType::float32, stride, count};
+    const simd::EncodeResult result = kernel(plan, in, records, scratch);
+    if (result.error != simd::EncodeError::none)
+        throw_invalid_argument(std::string(where) + ": a token's norm is " + std::to_string(result.norm) +
+                               ", too large for the type of the stored scale");
+}
+
 // What its two formats share.
 template <int Dim, int Bits>
 class MseFormat {
@@ -177,7 +189,7 @@ public:
 
     void encode_rows(const char* where, const float* rows, std::ptrdiff_t stride, int count,
                      std::uint8_t* records, float* scratch) const {
-        encode_rows(where, *plan_, rows, stride, count, records, scratch);
+        encode_by_plan<Dim, Bits>(where, *plan_, rows, stride, count, records, scratch);
     }
 
     std::size_t mean_record_bytes() const noexcept { return plan_->record_bytes(); }
@@ -185,7 +197,7 @@ public:
     void encode_mean(const char* where, const float* mean, std::uint8_t* record, float* scratch) const {
         simd::CodecPlan plan = *plan_;
         plan.scale_rule = static_cast<int>(ScaleRule::least_squares);
-        encode_rows(where, plan, mean, 0, 1, record, scratch);
+        encode_by_plan<Dim, Bits>(where, plan, mean, 0, 1, record, scratch);
     }
     void decode_mean(const std::uint8_t* record, float* out, float* scratch) const {
         decode_record(record, record + plan_->record_bytes(), out, scratch);
@@ -197,16 +209,6 @@ public:
 
 protected:
     Index dim() const noexcept { return plan_->dim; }
-
-    static void encode_rows(const char* where, const simd::CodecPlan& plan, const float* rows,
-                            std::ptrdiff_t stride, int count, std::uint8_t* records, float* scratch) {
-        simd::EncodeKernel* const kernel = encode_kernel<Bits, false, Dim>(plan);
-        const simd::InputColumns in{rows, simd::InputType::float32, stride, count};
-        const simd::EncodeResult result = kernel(plan, in, records, scratch);
-        if (result.error != simd::EncodeError::none)
-            throw_invalid_argument(std::string(where) + ": a token's norm is " + std::to_string(result.norm) +
-                                   ", too large for the type of the stored scale");
-    }
 
     // Memory may be read up to `end`.
     void decode_record(const std::uint8_t* record, const std::uint8_t* end, float* out,
@@ -357,7 +359,7 @@ public:
     }
 
     void store_keys(const std::uint8_t* records, int first, int count, std::uint8_t* block) const noexcept {
-        std::uint8_t* scales = block + 2 * keys_.index_bytes();
+        std::uint8_t* scales = key_scales(block);
         for (int t = first; t < first + count; ++t, records += plan_->record_bytes()) {
             std::uint8_t* half = block + (t >= simd::kScanBlock ? keys_.index_bytes() : 0);
             simd::store_in_block(keys_, records, half, t % simd::kScanBlock);
@@ -390,7 +392,7 @@ public:
     const float* key_products(const FloatKernels&, const std::uint8_t* block, int,
                               const BlockQueries& queries, float* logits, float* scales, float*) const {
         products_(keys_, *plan_->codebook, block, queries.rounded, queries.columns, logits);
-        return block_scales(block + 2 * keys_.index_bytes(), plan_->scale_type, scales);
+        return block_scales(key_scales(block), plan_->scale_type, scales);
     }
     std::uint32_t soften(const FloatKernels&, const std::uint8_t* block, simd::SoftmaxBlock& softmax,
                          const simd::SoftmaxState& state, float* logits,
@@ -415,24 +417,32 @@ public:
     void decode_key(const std::uint8_t* block, int t, float* out, float* scratch) const {
         const std::uint8_t* half = block + (t >= simd::kScanBlock ? keys_.index_bytes() : 0);
         decode_codes([&](int i) { return simd::key_code(keys_, half, t % simd::kScanBlock, i); },
-                     block + 2 * keys_.index_bytes(), t, out, scratch);
+                     *plan_->codebook, key_scales(block), t, out, scratch);
     }
     void decode_value(const std::uint8_t* block, int t, float* out, float* scratch) const {
-        decode_codes([&](int i) { return simd::value_code(values_, block, t, i); },
+        decode_codes([&](int i) { return simd::value_code(values_, block, t, i); }, *plan_->codebook,
                      block + values_.index_bytes(), t, out, scratch);
     }
 
-private:
+protected:
+    // The scales of a block of keys, in the order of their tokens.
+    template <class Byte>
+    Byte* key_scales(Byte* block) const noexcept {
+        return block + 2 * keys_.index_bytes();
+    }
     template <class CodeOf>
-    void decode_codes(CodeOf&& code_of, const std::uint8_t* scales, int t, float* out, float* scratch) const {
+    void decode_codes(CodeOf&& code_of, const simd::CodebookTable& codebook, const std::uint8_t* scales,
+                      int t, float* out, float* scratch) const {
         const int dim = plan_->dim;
         float* const centroids = scratch + simd::work_floats(2, dim);
-        for (int i = 0; i < dim; ++i) centroids[i] = plan_->codebook->centroids[code_of(i)];
+        for (int i = 0; i < dim; ++i) centroids[i] = codebook.centroids[code_of(i)];
         this->rotate_row_back(centroids, out, scratch);
         float buffer[kBlockTokens];
         const float scale = block_scales(scales, plan_->scale_type, buffer)[t];
         for (int i = 0; i < dim; ++i) out[i] *= scale;
     }
+
+private:
     void store_scale(const std::uint8_t* record, std::uint8_t* scales, int t) const noexcept {
         std::memcpy(scales + static_cast<std::size_t>(t) * scale_bytes_, record + plan_->scale_offset(),
                     scale_bytes_);

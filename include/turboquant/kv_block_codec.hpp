@@ -26,6 +26,7 @@
 #include "turboquant/block_format.hpp"
 #include "turboquant/columns.hpp"
 #include "turboquant/config.hpp"
+#include "turboquant/key_format.hpp"
 #include "turboquant/quantizer.hpp"
 #include "turboquant/simd/dispatch.hpp"
 
@@ -65,7 +66,7 @@ public:
     static constexpr Index kBlockTokens = simd::kBlockTokens;
 
     KvBlockCodec(KeyQuantizer keys, ValueQuantizer values)
-        : keys_(std::move(keys)), values_(std::move(values)) {
+        : keys_(std::move(keys)), values_(std::move(values)), grading_(keys_) {
         if (keys_.dim() > simd::kMaxScanDim || values_.dim() > simd::kMaxScanDim)
             detail::throw_invalid_argument(
                 "KvBlockCodec: heads have at most 65536 dimensions, but these are " +
@@ -83,10 +84,10 @@ public:
         return detail::BlockFormat<ValueQuantizer>(values_).value_block_bytes();
     }
 
-    // Of the mean of a block's keys, a record of the key quantizer's, and of the share of it that was taken off each, two bits.
-    std::size_t key_mean_bytes() const {
-        return detail::BlockFormat<KeyQuantizer>(keys_).mean_record_bytes() + simd::kShareBytes;
-    }
+    // Of the mean of a block's keys, a record of the key quantizer's; of the share of it that was taken off each, two bits; and
+    // of the keys' grades, two bits each, where they can have some (key_format.hpp): with an MseQuantizer of 2 to 4 bits for a
+    // dimension that is a multiple of 32.
+    std::size_t key_mean_bytes() const { return key_format().mean_bytes(); }
 
     // Vectors that keys and values are moved by before they are encoded. Set them before the first encode: blocks do not
     // say. attend() adds them back.
@@ -108,7 +109,9 @@ public:
 
     // Writes the mean of the columns of k (HeadDim × n, n ≥ 1) to key_mean, encoded as a key is: for keys that are near each
     // other, as those of neighbouring tokens are under rotary embeddings. encode() then takes off each key as much of it as
-    // helps: none, a third, two thirds or all. Throws std::invalid_argument as encode() does.
+    // helps: none, a third, two thirds or all. From all 64 keys of a block it also finds out where bits help most: if 16 keys
+    // have much more energy left than 16 others, encode() gives them a bit more and these one less. Throws
+    // std::invalid_argument as encode() does.
     template <class K>
     void encode_mean(const Eigen::MatrixBase<K>& k, void* key_mean) const {
         detail::check_rows("KvBlockCodec::encode_mean", dim(), k.rows());
@@ -128,6 +131,16 @@ public:
                 TURBOQUANT_KERNEL(add_rows)(column, row, 1, floats, sums);
             }
             encode_sums("KvBlockCodec::encode_mean", sums, k.cols(), key_mean);
+            if (k.cols() != kBlockTokens) return;
+            const auto one_by_one = [&](const auto& take) {
+                for (int t = 0; t < static_cast<int>(kBlockTokens); ++t) {
+                    TURBOQUANT_KERNEL(copy_columns)(floats, in.part(t, 1), detail::kNoLimit, column, row);
+                    if (const float* mean = key_mean_of_all())
+                        TURBOQUANT_KERNEL(add_mean)(column, floats, mean, -1.0f, column);
+                    take(column, row, 1, t);
+                }
+            };
+            measure_keys(one_by_one, key_mean);
         });
     }
 
@@ -148,7 +161,7 @@ public:
         const detail::Columns<K> keys(k.derived());
         const detail::Columns<V> values(v.derived());
         encode_columns("KvBlockCodec::encode", keys.input(), values.input(), /*plain=*/false,
-                       static_cast<int>(first), key_block, value_block, key_mean);
+                       static_cast<int>(first), key_block, value_block, key_mean, /*measured=*/false);
     }
 
     // Adds the tokens of the pages to the state of the queries (HeadDim × m), which the first call sizes. Of the options all
@@ -217,14 +230,13 @@ public:
                 const void* key_mean = nullptr) const {
         detail::with_scratch(work_floats(3) + 2 * simd::padded(dim()), [&](float* scratch) {
             const simd::FloatingPointGuard guard;
-            const detail::BlockFormat<KeyQuantizer> keys(keys_);
+            const KeyFormat keys = key_format();
             const detail::BlockFormat<ValueQuantizer> values(values_);
             if (key != nullptr) {
-                keys.decode_key(static_cast<const std::uint8_t*>(key_block), static_cast<int>(t), key,
-                                scratch);
-                if (key_mean != nullptr)
-                    add_share(keys, static_cast<const std::uint8_t*>(key_mean), static_cast<int>(t), key,
-                              scratch);
+                const auto* of_block = static_cast<const std::uint8_t*>(key_mean);
+                keys.decode(static_cast<const std::uint8_t*>(key_block), of_block, static_cast<int>(t), key,
+                            scratch);
+                if (of_block != nullptr) add_share(keys, of_block, static_cast<int>(t), key, scratch);
                 if (const float* mean = key_mean_of_all())
                     for (Index i = 0; i < dim(); ++i) key[i] += mean[i];
             }
@@ -241,14 +253,15 @@ public:
     // Zeros the tokens from number `first` on.
     void erase(void* key_block, void* value_block, Index first, void* key_mean = nullptr) const {
         const auto zero_from = static_cast<int>(first), count = static_cast<int>(kBlockTokens - first);
-        const std::vector<std::uint8_t> zeros(static_cast<std::size_t>(count) *
+        const std::vector<std::uint8_t> zeros(static_cast<std::size_t>(kBlockTokens) *
                                               std::max(keys_.bytes_per_vector(), values_.bytes_per_vector()));
-        detail::BlockFormat<KeyQuantizer>(keys_).store_keys(zeros.data(), zero_from, count,
-                                                            static_cast<std::uint8_t*>(key_block));
+        const KeyFormat keys = key_format();
+        keys.erase(static_cast<std::uint8_t*>(key_block), static_cast<const std::uint8_t*>(key_mean),
+                   zero_from, zeros.data());
         detail::BlockFormat<ValueQuantizer>(values_).store_values(zeros.data(), zero_from, count,
                                                                   static_cast<std::uint8_t*>(value_block));
         if (key_mean == nullptr) return;
-        std::uint8_t* const shares = shares_of(static_cast<std::uint8_t*>(key_mean));
+        std::uint8_t* const shares = keys.shares_of(static_cast<std::uint8_t*>(key_mean));
         for (int t = zero_from; t < static_cast<int>(kBlockTokens); ++t) simd::set_share(shares, t, 0);
     }
 
@@ -259,53 +272,100 @@ public:
         TURBOQUANT_KERNEL(scale_rows)(sums, 0, 1, floats, 1.0f / static_cast<float>(count));
         if (const float* mean = key_mean_of_all())
             TURBOQUANT_KERNEL(add_mean)(sums, floats, mean, -1.0f, sums);
-        const detail::BlockFormat<KeyQuantizer> format(keys_);
+        const KeyFormat format = key_format();
         auto* const record = static_cast<std::uint8_t*>(key_mean);
         detail::with_scratch(work_floats(4),
                              [&](float* work) { format.encode_mean(where, sums, record, work); });
-        std::memset(record + format.mean_record_bytes(), 0, simd::kShareBytes);
+        std::uint8_t* const behind = format.shares_of(record);
+        std::memset(behind, 0, static_cast<std::size_t>(record + format.mean_bytes() - behind));
     }
 
-    // For containers: encode() after its checks. `plain`: float rows, known to be finite, with 31 floats behind the last.
+    // For containers: once its mean is encoded, the shares of it that come off the 64 keys of a block, and their grades where they
+    // have some. for_rows(body) calls body(rows, stride, count, first) for all of them, rows of floats from token `first` on.
+    template <class ForRows>
+    void measure_keys(ForRows&& for_rows, void* key_mean) const {
+        const simd::FloatingPointGuard guard;
+        const KeyFormat format = key_format();
+        auto* const record = static_cast<std::uint8_t*>(key_mean);
+        const auto floats = static_cast<int>(dim());
+        const std::ptrdiff_t row = simd::padded(floats);
+        detail::with_scratch(row + work_floats(3), [&](float* mean) {
+            std::fill(mean, mean + row, 0.0f);
+            format.decode_mean(record, mean, mean + row);
+            alignas(64) float products[kBlockTokens + 8], squares[kBlockTokens + 8];
+            float* const wanted = grading_.possible() ? squares : nullptr;
+            const auto multiply = TURBOQUANT_KERNEL(multiply_rows_by_mean);
+            const float mean_square = square_of(mean);
+            for_rows([&](const float* rows, std::ptrdiff_t stride, int count, int first) {
+                multiply(rows, stride, count, floats, mean, products + first,
+                         wanted != nullptr ? wanted + first : nullptr);
+            });
+            TURBOQUANT_KERNEL(choose_shares)
+            (products, static_cast<int>(kBlockTokens), mean_square, format.shares_of(record), 0);
+            if constexpr (detail::KeyGrading<KeyQuantizer>::kPossible)
+                if (wanted != nullptr)
+                    format.set_grades(format.grades_for(products, squares, mean_square), record);
+        });
+    }
+    // For containers that load: the bytes of key_mean_bytes() that hold grades, and whether what encode_mean() writes can be so.
+    std::size_t grade_bytes() const { return grading_.possible() ? simd::kGradeBytes : 0; }
+    bool well_formed(const void* key_mean) const {
+        if constexpr (detail::KeyGrading<KeyQuantizer>::kPossible)
+            return key_format().stored_grades(static_cast<const std::uint8_t*>(key_mean)).possible();
+        else
+            return (void)key_mean, true;
+    }
+    const detail::KeyGrading<KeyQuantizer>& key_grading() const noexcept { return grading_; }
+
+    // For containers: encode() after its checks. `plain`: float rows, known to be finite, with 31 floats behind the last. `measured`:
+    // by measure_keys().
     void encode_columns(const char* where, const simd::InputColumns& k, const simd::InputColumns& v,
-                        bool plain, int first, void* key_block, void* value_block, void* key_mean) const {
+                        bool plain, int first, void* key_block, void* value_block, void* key_mean,
+                        bool measured) const {
         const auto count = static_cast<int>(k.count);
-        const std::size_t key_bytes = static_cast<std::size_t>(count) * keys_.bytes_per_vector();
+        const KeyFormat key_format = this->key_format();
+        const detail::BlockFormat<ValueQuantizer> value_format(values_);
+        auto* const mean_record = static_cast<std::uint8_t*>(key_mean);
+        const bool graded = key_format.graded(mean_record);
+        // Graded keys by groups, of which some tokens may fill one.
+        const std::size_t key_bytes =
+            static_cast<std::size_t>(graded ? kBlockTokens : count) * keys_.bytes_per_vector();
         const std::size_t value_bytes = static_cast<std::size_t>(count) * values_.bytes_per_vector();
         const std::ptrdiff_t floats =
             static_cast<std::ptrdiff_t>((key_bytes + value_bytes) / sizeof(float)) + 32;
-        const std::ptrdiff_t work =
-            kEncodedAtOnce * simd::padded(std::max(dim(), value_dim())) + work_floats(4);
+        const std::ptrdiff_t rows = kEncodedAtOnce * simd::padded(std::max(dim(), value_dim()));
+        const std::ptrdiff_t work = rows + work_floats(4);
         const std::ptrdiff_t mean_floats = key_mean != nullptr ? simd::padded(dim()) : 0;
-        detail::with_scratch(mean_floats + floats + work, [&](float* memory) {
+        const std::ptrdiff_t graded_floats = graded ? rows : 0;
+        detail::with_scratch(mean_floats + graded_floats + work + floats, [&](float* memory) {
             const simd::FloatingPointGuard guard;
-            float* const scratch = memory + mean_floats;
+            float* const graded_rows = memory + mean_floats;
+            float* const scratch = graded_rows + graded_floats;
             auto* const key_records = reinterpret_cast<std::uint8_t*>(scratch + work);
             std::uint8_t* const value_records = key_records + (key_bytes + 63) / 64 * 64;
-            const detail::BlockFormat<KeyQuantizer> key_format(keys_);
-            const detail::BlockFormat<ValueQuantizer> value_format(values_);
             std::uint8_t shares[simd::kShareBytes];
             BlockMean mean;
             if (key_mean != nullptr) {
-                auto* const record = static_cast<std::uint8_t*>(key_mean);
-                std::fill(memory, scratch, 0.0f);
-                key_format.decode_mean(record, memory, scratch);
-                std::memcpy(shares, shares_of(record), sizeof shares);
-                mean = {memory, shares, first};
+                std::fill(memory, graded_rows, 0.0f);
+                key_format.decode_mean(mean_record, memory, scratch);
+                std::memcpy(shares, key_format.shares_of(mean_record), sizeof shares);
+                mean = {memory, shares, first, measured, measured ? 0.0f : square_of(memory)};
             }
-            records_of(where, "keys", key_format, keys_, key_mean_of_all(), mean, k, plain, key_records,
+            typename KeyFormat::Encoder encoder(key_format, mean_record, first, key_records, graded_rows);
+            records_of(where, "keys", encoder, keys_, key_mean_of_all(), mean, k, plain, key_records,
                        scratch);
             records_of(where, "values", value_format, values_, means_ ? means_->value.data() : nullptr,
                        BlockMean{}, v, plain, value_records, scratch);
-            if (key_mean != nullptr)
-                std::memcpy(shares_of(static_cast<std::uint8_t*>(key_mean)), shares, sizeof shares);
-            key_format.store_keys(key_records, first, count, static_cast<std::uint8_t*>(key_block));
+            if (key_mean != nullptr) std::memcpy(key_format.shares_of(mean_record), shares, sizeof shares);
+            encoder.store(count, static_cast<std::uint8_t*>(key_block));
             value_format.store_values(value_records, first, count, static_cast<std::uint8_t*>(value_block));
         });
     }
 
 private:
     static constexpr int kEncodedAtOnce = 16;
+    using KeyFormat = detail::KeyFormat<KeyQuantizer>;
+    KeyFormat key_format() const { return KeyFormat(keys_, grading_); }
 
     // Work buffers for a key or a value.
     std::ptrdiff_t work_floats(std::ptrdiff_t buffers) const noexcept {
@@ -318,15 +378,19 @@ private:
         const float* mean = nullptr;
         std::uint8_t* shares = nullptr;
         int first = 0;
+        bool measured = false;  // the shares are known
+        float mean_square = 0.0f;
     };
-    template <class Byte>
-    Byte* shares_of(Byte* key_mean) const {
-        return key_mean + detail::BlockFormat<KeyQuantizer>(keys_).mean_record_bytes();
+    float square_of(const float* mean) const {
+        float products[8];
+        TURBOQUANT_KERNEL(multiply_rows_by_mean)
+        (mean, 0, 1, static_cast<int>(dim()), mean, products, nullptr);
+        return products[0];
     }
     // Adds to a key what of the mean was taken off it.
-    void add_share(const detail::BlockFormat<KeyQuantizer>& format, const std::uint8_t* key_mean, int t,
-                   float* key, float* scratch) const {
-        const int share = simd::share_of(shares_of(key_mean), t);
+    void add_share(const KeyFormat& format, const std::uint8_t* key_mean, int t, float* key,
+                   float* scratch) const {
+        const int share = simd::share_of(format.shares_of(key_mean), t);
         if (share == 0) return;
         const auto floats = static_cast<int>(dim());
         float *const mean = scratch + work_floats(3), *const sum = mean + simd::padded(floats);
@@ -338,9 +402,9 @@ private:
 
     // `plain`: rows of floats, finite and with 31 more behind the last, as a container holds them.
     template <class Format, class Quantizer>
-    static void records_of(const char* where, const char* what, const Format& format,
-                           const Quantizer& quantizer, const float* mean, const BlockMean& block,
-                           const simd::InputColumns& in, bool plain, std::uint8_t* records, float* scratch) {
+    static void records_of(const char* where, const char* what, Format& format, const Quantizer& quantizer,
+                           const float* mean, const BlockMean& block, const simd::InputColumns& in,
+                           bool plain, std::uint8_t* records, float* scratch) {
         const auto dim = static_cast<int>(quantizer.dim());
         const std::ptrdiff_t stride = simd::padded(dim);
         float* const work = scratch + kEncodedAtOnce * stride;
@@ -365,9 +429,17 @@ private:
                 rows_stride = stride;
             }
             if (block.mean != nullptr) {
+                const int token = block.first + static_cast<int>(i);
+                if (!block.measured) {
+                    float products[kEncodedAtOnce + 8];
+                    TURBOQUANT_KERNEL(multiply_rows_by_mean)
+                    (rows, rows_stride, static_cast<int>(count), dim, block.mean, products, nullptr);
+                    TURBOQUANT_KERNEL(choose_shares)
+                    (products, static_cast<int>(count), block.mean_square, block.shares, token);
+                }
                 TURBOQUANT_KERNEL(take_shares)
-                (rows, rows_stride, static_cast<int>(count), dim, block.mean, block.shares,
-                 block.first + static_cast<int>(i), scratch, stride);
+                (rows, rows_stride, static_cast<int>(count), dim, block.mean, block.shares, token, scratch,
+                 stride);
                 rows = scratch;
                 rows_stride = stride;
             }
@@ -390,7 +462,7 @@ private:
         const detail::Columns<Q> queries(q.derived());
         detail::with_scratch(Pass::scratch_floats(dim(), value_dim()), [&](float* scratch) {
             const simd::FloatingPointGuard guard;
-            Pass pass(keys_, values_, means(), options.scale, options.softcap, scratch);
+            Pass pass(keys_, grading_, values_, means(), options.scale, options.softcap, scratch);
             const Index at_once = Pass::columns_at_once(dim(), value_dim());
             for (Index first = 0; first < q.cols(); first += at_once) {
                 const Index count = std::min(at_once, q.cols() - first);
@@ -427,6 +499,7 @@ private:
 
     KeyQuantizer keys_;
     ValueQuantizer values_;
+    detail::KeyGrading<KeyQuantizer> grading_;
     std::shared_ptr<const detail::KvMeans> means_;
 };
 

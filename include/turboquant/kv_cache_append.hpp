@@ -82,12 +82,13 @@ void BasicKvCache<KeyQuantizer, ValueQuantizer>::quantize_full_block() {
         blocks_[index].make_unique();
     std::uint8_t* const block = blocks_[index].data();
     std::uint8_t* const mean = at.mean_of(block);
-    if (mean != nullptr && coded_ % kBlock == 0) encode_key_mean(end, mean);
+    const bool whole = coded_ % kBlock == 0;
+    if (mean != nullptr && whole) encode_key_mean(end, mean);
     recent_.for_runs(coded_, end, [&](const detail::ExactTokens::Run& run, Index token) {
         codec_.encode_columns("KvCache::append", {run.keys, simd::InputType::float32, dim(), run.count},
                               {run.values, simd::InputType::float32, value_dim(), run.count},
                               /*plain=*/true, static_cast<int>(token % kBlock), block, block + at.values,
-                              mean);
+                              mean, whole);
     });
     coded_ = end;
 }
@@ -122,6 +123,12 @@ void BasicKvCache<KeyQuantizer, ValueQuantizer>::encode_key_mean(Index end, std:
         });
         codec_.encode_sums("KvCache::append", sums, end - coded_, mean);
     });
+    const auto for_rows = [&](const auto& take) {
+        recent_.for_runs(coded_, end, [&](const detail::ExactTokens::Run& run, Index token) {
+            take(run.keys, dim(), static_cast<int>(run.count), static_cast<int>(token - coded_));
+        });
+    };
+    codec_.measure_keys(for_rows, mean);
 }
 
 TURBOQUANT_NAMESPACE_END

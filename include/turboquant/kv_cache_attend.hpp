@@ -20,8 +20,8 @@ void BasicKvCache<KeyQuantizer, ValueQuantizer>::attend_columns(const simd::Inpu
         state_floats + std::max(Pass::scratch_floats(dim(), value_dim()), Pass::finish_floats(value_dim()));
     detail::with_scratch(floats, [&](float* scratch) {
         const simd::FloatingPointGuard guard;
-        Pass pass(codec_.key_quantizer(), codec_.value_quantizer(), codec_.means(), options.scale,
-                  options.softcap, scratch + state_floats);
+        Pass pass(codec_.key_quantizer(), codec_.key_grading(), codec_.value_quantizer(), codec_.means(),
+                  options.scale, options.softcap, scratch + state_floats);
         for (Index first = 0; first < queries.count; first += columns) {
             const Index count = std::min(columns, static_cast<Index>(queries.count) - first);
             const simd::SoftmaxState state = detail::state_in(scratch, stride, count);
@@ -48,8 +48,8 @@ void BasicKvCache<KeyQuantizer, ValueQuantizer>::score_columns(const simd::Input
                                                                Eigen::Ref<Eigen::MatrixXf>& out) const {
     detail::with_scratch(Pass::scratch_floats(dim(), value_dim()), [&](float* scratch) {
         const simd::FloatingPointGuard guard;
-        Pass pass(codec_.key_quantizer(), codec_.value_quantizer(), codec_.means(), 1.0f / detail::kLog2E,
-                  0.0f, scratch);
+        Pass pass(codec_.key_quantizer(), codec_.key_grading(), codec_.value_quantizer(), codec_.means(),
+                  1.0f / detail::kLog2E, 0.0f, scratch);
         const Index at_once = Pass::columns_at_once(dim(), value_dim());
         for (Index first = 0; first < queries.count; first += at_once) {
             const Index count = std::min(at_once, static_cast<Index>(queries.count) - first);

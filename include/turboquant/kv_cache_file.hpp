@@ -14,7 +14,8 @@
 // then the means, key then value, float (flag 2), the sinks (every key, then every value, float), the blocks of quantized tokens
 // (keys, values, and with flag 8 the mean of the keys, of each), and the exact tokens after them like the sinks. Preambles are those
 // of quantizers that have one (split_quantizer_file.hpp), the keys' first; bytes 96 … 103 are then CodecId::parts of the values, zero
-// otherwise; 104 … 111 the bytes of a mean (KvBlockCodec::key_mean_bytes()), zero without flag 8.
+// otherwise; 104 … 111 the bytes of a mean (KvBlockCodec::key_mean_bytes(); before keys had grades, those without), zero without
+// flag 8.
 #pragma once
 
 #include <algorithm>

@@ -111,17 +111,20 @@ BasicKvCache<KeyQuantizer, ValueQuantizer> BasicKvCache<KeyQuantizer, ValueQuant
                                         preambles + detail::preamble_bytes(fields.key_id),
                                         where + ": values"),
         options);
-    const detail::CacheFields made = cache.fields();
+    detail::CacheFields made = cache.fields();
+    // Keys had no grades at first: blocks that have none end before them.
+    if (fields.key_mean_bytes + cache.codec_.grade_bytes() == made.key_mean_bytes)
+        made.key_mean_bytes = fields.key_mean_bytes;
     if (made.block_sizes() != fields.block_sizes())
         detail::throw_bad_file(where, "the file's blocks have " + fields.block_sizes() + " bytes; expected " +
                                           made.block_sizes());
-    cache.take(fields, preambles + fields.preambles());
+    cache.take(fields, preambles + fields.preambles(), where);
     return cache;
 }
 
 template <class KeyQuantizer, class ValueQuantizer>
 void BasicKvCache<KeyQuantizer, ValueQuantizer>::take(const detail::CacheFields& fields,
-                                                      const std::uint8_t* from) {
+                                                      const std::uint8_t* from, const std::string& where) {
     const std::size_t key_bytes = static_cast<std::size_t>(dim()) * sizeof(float);
     const std::size_t value_bytes = static_cast<std::size_t>(value_dim()) * sizeof(float);
     const auto take_tokens = [&](detail::ExactTokens& tokens, Index first, Index last) {
@@ -144,7 +147,7 @@ void BasicKvCache<KeyQuantizer, ValueQuantizer>::take(const detail::CacheFields&
     const BlockParts at = parts();
     blocks_.reserve(static_cast<std::size_t>(fields.blocks()));
     for (Index i = 0; i < fields.blocks(); ++i) {
-        blocks_.emplace_back(at.end, /*zeroed=*/false);
+        blocks_.emplace_back(at.end, /*zeroed=*/fields.key_mean_bytes != at.end - at.mean);
         const auto take_part = [&](std::size_t to, std::size_t bytes) {
             std::memcpy(blocks_.back().data() + to, from, bytes);
             from += bytes;
@@ -152,6 +155,10 @@ void BasicKvCache<KeyQuantizer, ValueQuantizer>::take(const detail::CacheFields&
         take_part(0, fields.key_block_bytes);
         take_part(at.values, fields.value_block_bytes);
         take_part(at.mean, fields.key_mean_bytes);
+        if (const std::uint8_t* mean = at.mean_of(blocks_.back().data());
+            mean != nullptr && !codec_.well_formed(mean))
+            detail::throw_bad_file(where,
+                                   "block " + std::to_string(i) + " has keys of grades that cannot be");
     }
     take_tokens(recent_, fields.coded, fields.coded + fields.recent());
     size_ = fields.size;

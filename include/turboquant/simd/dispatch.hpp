@@ -13,6 +13,7 @@
 #include "turboquant/simd/attention_plan.hpp"
 #include "turboquant/simd/codebook_table.hpp"
 #include "turboquant/simd/floating_point_guard.hpp"
+#include "turboquant/simd/graded_keys.hpp"
 #include "turboquant/simd/packing.hpp"
 #include "turboquant/simd/plan.hpp"
 #include "turboquant/simd/scan_layout.hpp"

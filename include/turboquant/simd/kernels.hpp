@@ -12,6 +12,7 @@
 #include "turboquant/simd/attention_plan.hpp"
 #include "turboquant/simd/codebook_table.hpp"
 #include "turboquant/simd/dispatch.hpp"
+#include "turboquant/simd/graded_keys.hpp"
 #include "turboquant/simd/plan.hpp"
 #include "turboquant/simd/scan_layout.hpp"
 #include "turboquant/simd/value_layout.hpp"
@@ -39,6 +40,10 @@ using MeanProductsKernel = void(const CodecPlan&, const std::uint8_t*, const flo
 template <int Bits>
 using BlockProductsKernel = void(const ScanLayout<Bits>&, const CodebookTable&, const std::uint8_t*,
                                  const ScanQuery*, int, float*) noexcept;
+using FinerProductsKernel = void(const CodecPlan&, const std::uint8_t*, std::uint64_t, const float*,
+                                 std::ptrdiff_t, int, float*) noexcept;
+using GradedProductsKernel = void(int, const GradedCodebooks&, const std::uint8_t*, const KeyGrades&,
+                                  const ScanQuery*, int, float*) noexcept;
 template <int Bits>
 using BlockSumsKernel = void(const ValueLayout<Bits>&, const CodebookTable&, const std::uint8_t*, int,
                              const RoundedWeights*, std::uint32_t, float*, std::ptrdiff_t) noexcept;
@@ -129,6 +134,14 @@ BlockProductsKernel<Bits>* block_products_kernel() {
     return TURBOQUANT_INT8_KERNEL(template code_products_of_block<Bits>);
 }
 template <int Bits>
+FinerProductsKernel* finer_products_kernel() {
+    return TURBOQUANT_KERNEL(template finer_key_products<Bits>);
+}
+template <int Bits>
+GradedProductsKernel* graded_products_kernel() {
+    return TURBOQUANT_INT8_KERNEL(template graded_products_of_block<Bits>);
+}
+template <int Bits>
 BlockSumsKernel<Bits>* block_sums_kernel() {
     return TURBOQUANT_INT8_KERNEL(template accumulate_codes_of_block<Bits>);
 }
@@ -184,6 +197,10 @@ WideSumsKernel* wide_sums_kernel() {
     keyword template DecodeKernel* trellis_decode_kernel<bits, Dynamic>(); \
     keyword template ScoreKernel* trellis_products_kernel<bits>();
 
+// Keys of which some have a bit more or less have 2 to 4.
+#define TURBOQUANT_GRADED_KERNELS(keyword, bits) \
+    keyword template GradedProductsKernel* graded_products_kernel<bits>();
+
 // Of 5 to 8 bits as floats, or as integers of two bytes.
 #define TURBOQUANT_FLOAT_KERNELS(keyword, bits)                         \
     TURBOQUANT_KERNELS(keyword, bits)                                   \
@@ -212,14 +229,24 @@ TURBOQUANT_NARROW_KERNELS(extern, 1)
 TURBOQUANT_NARROW_KERNELS(extern, 2)
 TURBOQUANT_NARROW_KERNELS(extern, 3)
 TURBOQUANT_NARROW_KERNELS(extern, 4)
+TURBOQUANT_GRADED_KERNELS(extern, 2)
+TURBOQUANT_GRADED_KERNELS(extern, 3)
+TURBOQUANT_GRADED_KERNELS(extern, 4)
+extern template FinerProductsKernel* finer_products_kernel<5>();
 TURBOQUANT_WIDE_KERNELS(extern, 5)
 TURBOQUANT_WIDE_KERNELS(extern, 6)
 TURBOQUANT_WIDE_KERNELS(extern, 7)
 TURBOQUANT_WIDE_KERNELS(extern, 8)
 #elif TURBOQUANT_KERNELS_OF_BITS <= 4
 TURBOQUANT_NARROW_KERNELS(, TURBOQUANT_KERNELS_OF_BITS)
+#if TURBOQUANT_KERNELS_OF_BITS > 1
+TURBOQUANT_GRADED_KERNELS(, TURBOQUANT_KERNELS_OF_BITS)
+#endif
 #else
 TURBOQUANT_WIDE_KERNELS(, TURBOQUANT_KERNELS_OF_BITS)
+#if TURBOQUANT_KERNELS_OF_BITS == 5
+template FinerProductsKernel* finer_products_kernel<5>();
+#endif
 #endif
 
 #endif

@@ -6,19 +6,19 @@ inline constexpr int kSumsAtOnce = kOffset != 0 ? 16 : 4;
 
 // --- Keys -----------------------------------------------------------------------------------------------------------------
 
-// Quads J to the last of one step, for `Blocks` blocks of 32 keys and `Columns` queries.
-template <int Bits, int J, int Columns, int Blocks, int Chains>
+// Quads J to the last of one step, for `Blocks` blocks of 16·Rows keys and `Columns` queries.
+template <int Bits, int J, int Columns, int Blocks, int Rows, int Chains>
 TURBOQUANT_INLINE void key_quads(const CodeLookup<Bits>& lookup,
-                                 const Row (&rows)[Blocks][kRowsPerBlock][ScanStep<Bits>::kRows],
+                                 const Row (&rows)[Blocks][Rows][ScanStep<Bits>::kRows],
                                  const std::int8_t* const (&quads)[Columns],
-                                 Sums (&sums)[Columns][Blocks][kRowsPerBlock][Chains]) noexcept {
+                                 Sums (&sums)[Columns][Blocks][Rows][Chains]) noexcept {
     Quad query[Columns];
     TURBOQUANT_UNROLL
     for (int c = 0; c < Columns; ++c) query[c] = load_quad(quads[c] + 4 * J);
     TURBOQUANT_UNROLL
     for (int b = 0; b < Blocks; ++b) {
         TURBOQUANT_UNROLL
-        for (int g = 0; g < kRowsPerBlock; ++g) {
+        for (int g = 0; g < Rows; ++g) {
             const Row centroids = lookup.template get<J>(rows[b][g]);
             TURBOQUANT_UNROLL
             for (int c = 0; c < Columns; ++c)
@@ -26,10 +26,11 @@ TURBOQUANT_INLINE void key_quads(const CodeLookup<Bits>& lookup,
         }
     }
     if constexpr (J + 1 < ScanStep<Bits>::kQuads)
-        key_quads<Bits, J + 1, Columns, Blocks, Chains>(lookup, rows, quads, sums);
+        key_quads<Bits, J + 1, Columns, Blocks, Rows, Chains>(lookup, rows, quads, sums);
 }
 
-template <int Bits, int Columns, int Blocks>
+// Rows: groups of 16 keys that lie side by side. Whole steps alone where they are not a block's.
+template <int Bits, int Columns, int Blocks, int Rows = kRowsPerBlock>
 TURBOQUANT_NOINLINE void key_part(const ScanLayout<Bits>& layout, const CodebookTable& codebook,
                                   const std::uint8_t* block, const ScanQuery* queries,
                                   float* logits) noexcept {
@@ -38,50 +39,52 @@ TURBOQUANT_NOINLINE void key_part(const ScanLayout<Bits>& layout, const Codebook
     const CodeLookup<Bits> lookup(codebook.int8_centroids);
     const std::size_t block_bytes = layout.index_bytes();
     const std::int8_t* quads[Columns];
-    Sums sums[Columns][Blocks][kRowsPerBlock][kChains];
+    Sums sums[Columns][Blocks][Rows][kChains];
     TURBOQUANT_UNROLL
     for (int c = 0; c < Columns; ++c) {
         quads[c] = queries[c].quads;
         TURBOQUANT_UNROLL
         for (int b = 0; b < Blocks; ++b) {
             TURBOQUANT_UNROLL
-            for (int g = 0; g < kRowsPerBlock; ++g) {
+            for (int g = 0; g < Rows; ++g) {
                 TURBOQUANT_UNROLL
                 for (int k = 0; k < kChains; ++k) sums[c][b][g][k] = zero_sums();
             }
         }
     }
-    Row rows[Blocks][kRowsPerBlock][Step::kRows];
+    Row rows[Blocks][Rows][Step::kRows];
     const std::uint8_t* at = block;
-    for (int step = 0; step < layout.steps; ++step, at += Step::kRows * 4 * kScanBlock) {
+    for (int step = 0; step < layout.steps; ++step, at += Step::kRows * 64 * Rows) {
         TURBOQUANT_UNROLL
         for (int b = 0; b < Blocks; ++b)
             load_step<Bits>(at + static_cast<std::size_t>(b) * block_bytes, rows[b]);
-        key_quads<Bits, 0, Columns, Blocks, kChains>(lookup, rows, quads, sums);
+        key_quads<Bits, 0, Columns, Blocks, Rows, kChains>(lookup, rows, quads, sums);
         TURBOQUANT_UNROLL
         for (int c = 0; c < Columns; ++c) quads[c] += 4 * Step::kQuads;
     }
-    if (layout.has_rest()) {
-        TURBOQUANT_UNROLL
-        for (int b = 0; b < Blocks; ++b)
-            load_rest<Bits>(layout, at + static_cast<std::size_t>(b) * block_bytes, rows[b]);
-        key_quads<Bits, 0, Columns, Blocks, kChains>(lookup, rows, quads, sums);
+    if constexpr (Rows == kRowsPerBlock) {
+        if (layout.has_rest()) {
+            TURBOQUANT_UNROLL
+            for (int b = 0; b < Blocks; ++b)
+                load_rest<Bits>(layout, at + static_cast<std::size_t>(b) * block_bytes, rows[b]);
+            key_quads<Bits, 0, Columns, Blocks, Rows, kChains>(lookup, rows, quads, sums);
+        }
     }
     TURBOQUANT_UNROLL
     for (int c = 0; c < Columns; ++c) {
-        alignas(64) std::int32_t integers[Blocks * kScanBlock];
+        alignas(64) std::int32_t integers[Blocks * 16 * Rows];
         TURBOQUANT_UNROLL
         for (int b = 0; b < Blocks; ++b) {
             TURBOQUANT_UNROLL
-            for (int g = 0; g < kRowsPerBlock; ++g) {
+            for (int g = 0; g < Rows; ++g) {
                 Sums sum = sums[c][b][g][0];
                 if constexpr (kChains == 2) sum = add_sums(sum, sums[c][b][g][1]);
-                store_sums(integers + kScanBlock * b + 16 * g, sum);
+                store_sums(integers + 16 * (Rows * b + g), sum);
             }
         }
         const Floats step = broadcast(queries[c].step * codebook.int8_step);
         TURBOQUANT_UNROLL
-        for (int i = 0; i < Blocks * kScanBlock; i += kLanes)
+        for (int i = 0; i < Blocks * 16 * Rows; i += kLanes)
             store(logits + c * kBlockTokens + i,
                   mul(to_floats(integers + i, kOffset * queries[c].sum), step));
     }
@@ -112,6 +115,47 @@ void code_products_of_block(const ScanLayout<Bits>& layout, const CodebookTable&
     for (; c + 2 <= columns; c += 2)
         key_columns<Bits, 2>(layout, codebook, block, queries + c, logits + c * kBlockTokens);
     if (c < columns) key_columns<Bits, 1>(layout, codebook, block, queries + c, logits + c * kBlockTokens);
+}
+
+// --- Keys of three grades (graded_keys.hpp) -------------------------------------------------------------------------------------
+
+template <int Bits, int Columns>
+TURBOQUANT_INLINE void graded_columns(int dim, const GradedCodebooks& codebooks, const std::uint8_t* block,
+                                      const KeyGrades& grades, const ScanQuery* queries,
+                                      float* logits) noexcept {
+    static_assert(kFinerKeys == 16 && kEvenKeys == kScanBlock && kCoarserKeys == 16);
+    alignas(64) float products[Columns * kBlockTokens];
+    constexpr bool kRecords = Bits + 1 > 4;  // of finer keys: theirs come from elsewhere
+    if constexpr (!kRecords)
+        key_part<Bits + 1, Columns, 1, 1>(ScanLayout<Bits + 1>(dim), *codebooks.finer, block, queries,
+                                          products);
+    key_part<Bits, Columns, 1>(ScanLayout<Bits>(dim), *codebooks.even, block + graded_offset(Bits, 1, dim),
+                               queries, products + kFinerKeys);
+    key_part<Bits - 1, Columns, 1, 1>(ScanLayout<Bits - 1>(dim), *codebooks.coarser,
+                                      block + graded_offset(Bits, 2, dim), queries,
+                                      products + kFinerKeys + kEvenKeys);
+    const float* from = products + (kRecords ? kFinerKeys : 0);
+    for (int grade = kRecords ? 1 : 0; grade < 3; ++grade)
+        for (std::uint64_t left = grades.tokens(grade); left != 0; left &= left - 1, ++from) {
+            const int token = lowest_bit(left);
+            TURBOQUANT_UNROLL
+            for (int c = 0; c < Columns; ++c) logits[c * kBlockTokens + token] = from[c * kBlockTokens];
+        }
+}
+
+// code_products_of_block() where the keys have different numbers of bits, `Bits` most of them; without finer keys of 5 bits.
+template <int Bits>
+void graded_products_of_block(int dim, const GradedCodebooks& codebooks, const std::uint8_t* block,
+                              const KeyGrades& grades, const ScanQuery* queries, int columns,
+                              float* logits) noexcept {
+    int c = 0;
+    if constexpr (kSumsAtOnce >= 16)
+        for (; c + 4 <= columns; c += 4)
+            graded_columns<Bits, 4>(dim, codebooks, block, grades, queries + c, logits + c * kBlockTokens);
+    for (; c + 2 <= columns; c += 2)
+        graded_columns<Bits, 2>(dim, codebooks, block, grades, queries + c, logits + c * kBlockTokens);
+    if (c < columns)
+        graded_columns<Bits, 1>(dim, codebooks, block, grades, queries + c, logits + c * kBlockTokens);
 }
 
 // --- Weights --------------------------------------------------------------------------------------------------------------

@@ -29,41 +29,113 @@ inline void add_mean(const float* row, int dim, const float* mean, float factor,
     for (int i = 0; i < dim; i += kLanes) store(out + i, fused(f, load(mean + i), load(row + i)));
 }
 
-// The folded sums of <row, mean>; what stands behind a row does not count.
-TURBOQUANT_INLINE Floats multiply_by_mean(const float* row, const float* mean, int dim) noexcept {
-    Floats sums[kSums];
-    clear(sums);
+// The folded sums of <row, mean> and, where Squares, of ‖row‖²; what stands behind a row does not count.
+template <bool Squares>
+TURBOQUANT_INLINE void multiply_by_mean(const float* row, const float* mean, int dim, Floats& product,
+                                        Floats& square) noexcept {
+    Floats products[kSums], squares[kSums];
+    clear(products);
+    clear(squares);
     int i = 0;
     for (; i + 32 <= dim; i += 32) {
         TURBOQUANT_UNROLL
-        for (int k = 0; k < kSums; ++k)
-            sums[k] = fused(load(row + i + k * kLanes), load(mean + i + k * kLanes), sums[k]);
-    }
-    for (int k = 0; k < kSums && i < dim; ++k)
-        sums[k] = fused(load_first(row + i + k * kLanes, dim - i - k * kLanes), load(mean + i + k * kLanes),
-                        sums[k]);
-    return fold(sums);
-}
-
-// Rows less their shares of the mean (padded(dim) floats), the shares to tokens first, first + 1, … of a block; out may be the
-// rows.
-inline void take_shares(const float* rows, std::ptrdiff_t stride, int count, int dim, const float* mean,
-                        std::uint8_t* shares, int first, float* out, std::ptrdiff_t out_stride) noexcept {
-    const float whole = reduce_lanes(multiply_by_mean(mean, mean, dim));
-    const float least = whole * (1.0f / 6.0f), half = whole * 0.5f, most = whole * (5.0f / 6.0f);
-    for (int block = 0; block < count; block += kDoubles) {
-        const int some = count - block < kDoubles ? count - block : kDoubles;
-        Floats sums[kDoubles];
-        float products[kDoubles];
-        for (int v = 0; v < some; ++v) sums[v] = multiply_by_mean(rows + (block + v) * stride, mean, dim);
-        store_floats(products, reduce_block(sums, some));
-        for (int v = 0; v < some; ++v) {
-            const int share = (products[v] > least) + (products[v] > half) + (products[v] > most);
-            const int r = block + v;
-            set_share(shares, first + r, share);
-            add_mean(rows + r * stride, dim, mean, -kShares[share], out + r * out_stride);
+        for (int k = 0; k < kSums; ++k) {
+            const Floats x = load(row + i + k * kLanes);
+            products[k] = fused(x, load(mean + i + k * kLanes), products[k]);
+            if (Squares) squares[k] = fused(x, x, squares[k]);
         }
     }
+    for (int k = 0; k < kSums && i < dim; ++k) {
+        const Floats x = load_first(row + i + k * kLanes, dim - i - k * kLanes);
+        products[k] = fused(x, load(mean + i + k * kLanes), products[k]);
+        if (Squares) squares[k] = fused(x, x, squares[k]);
+    }
+    product = fold(products);
+    if (Squares) square = fold(squares);
+}
+
+template <bool Squares>
+TURBOQUANT_INLINE void multiply_all_by_mean(const float* rows, std::ptrdiff_t stride, int count, int dim,
+                                            const float* mean, float* products, float* squares) noexcept {
+    for (int block = 0; block < count; block += kDoubles) {
+        const int some = count - block < kDoubles ? count - block : kDoubles;
+        Floats with_mean[kDoubles] = {}, with_itself[kDoubles] = {};
+        for (int v = 0; v < some; ++v)
+            multiply_by_mean<Squares>(rows + (block + v) * stride, mean, dim, with_mean[v], with_itself[v]);
+        store_floats(products + block, reduce_block(with_mean, some));
+        if (Squares) store_floats(squares + block, reduce_block(with_itself, some));
+    }
+}
+
+// <row, mean> of each row, and ‖row‖² where squares are wanted (not null). Up to 8 floats behind the last of each are written.
+inline void multiply_rows_by_mean(const float* rows, std::ptrdiff_t stride, int count, int dim,
+                                  const float* mean, float* products, float* squares) noexcept {
+    if (squares != nullptr)
+        multiply_all_by_mean<true>(rows, stride, count, dim, mean, products, squares);
+    else
+        multiply_all_by_mean<false>(rows, stride, count, dim, mean, products, nullptr);
+}
+
+// The shares of tokens first, first + 1, … from their products.
+inline void choose_shares(const float* products, int count, float mean_square, std::uint8_t* shares,
+                          int first) noexcept {
+    const float least = mean_square * (1.0f / 6.0f), half = mean_square * 0.5f,
+                most = mean_square * (5.0f / 6.0f);
+    for (int t = 0; t < count; ++t)
+        set_share(shares, first + t, (products[t] > least) + (products[t] > half) + (products[t] > most));
+}
+
+// Rows less their shares of the mean (padded(dim) floats); out may be the rows.
+inline void take_shares(const float* rows, std::ptrdiff_t stride, int count, int dim, const float* mean,
+                        const std::uint8_t* shares, int first, float* out,
+                        std::ptrdiff_t out_stride) noexcept {
+    for (int r = 0; r < count; ++r)
+        add_mean(rows + r * stride, dim, mean, -kShares[share_of(shares, first + r)], out + r * out_stride);
+}
+
+// How the keys of a block are graded: by what their shares leave of their energy, where the squared error that a bit more saves, `gain`
+// of the energy, outweighs the `loss` of a bit less.
+inline KeyGrades grade_keys(const float* products, const float* squares, float mean_square, float gain,
+                            float loss) noexcept {
+    alignas(64) float energies[kBlockTokens];
+    for (int t = 0; t < kBlockTokens; t += kLanes) {
+        const Floats product = load(products + t), square = load(squares + t), twice = add(product, product);
+        Floats least = square;
+        for (int share = 1; share < 4; ++share) {
+            const Floats s = broadcast(kShares[share]);
+            least = minimum(least, fused(s, fused_sub(s, broadcast(mean_square), twice), square));
+        }
+        store(energies + t, least);
+    }
+    // Each with its token's number in its last bits: all are different, and normal.
+    for (int t = 0; t < kBlockTokens; ++t) {
+        const float energy = energies[t] > 1e-37f ? energies[t] < 1e37f ? energies[t] : 1e37f : 1e-37f;
+        std::uint32_t bits;
+        std::memcpy(&bits, &energy, sizeof bits);
+        bits = (bits & ~std::uint32_t{kBlockTokens - 1}) | static_cast<std::uint32_t>(t);
+        std::memcpy(energies + t, &bits, sizeof bits);
+    }
+    KeyGrades grades;
+    float sums[2] = {};
+    for (int t = 0; t < kBlockTokens; ++t) {
+        std::uint64_t above = 0;
+        for (int half = 0; half < 2; ++half) {
+            Floats differences[kSums];
+            TURBOQUANT_UNROLL
+            for (int k = 0; k < kSums; ++k)
+                differences[k] = sub(broadcast(energies[t]), load(energies + 32 * half + k * kLanes));
+            above |= std::uint64_t{sign_bits(differences)} << (32 * half);
+        }
+        const auto rank = static_cast<int>(std::bitset<64>(above).count());
+        if (rank < kFinerKeys) {
+            grades.finer |= std::uint64_t{1} << t;
+            sums[0] += energies[t];
+        } else if (rank >= kFinerKeys + kEvenKeys) {
+            grades.coarser |= std::uint64_t{1} << t;
+            sums[1] += energies[t];
+        }
+    }
+    return sums[0] * gain > sums[1] * loss ? grades : KeyGrades{};
 }
 
 // --- Attention ------------------------------------------------------------------------------------------------------------
@@ -84,8 +156,9 @@ inline void load_shares(const std::uint8_t* shares, float* out) noexcept {
 }
 
 template <int Bits, int Columns>
-TURBOQUANT_NOINLINE void mean_columns(const CodecPlan& plan, const std::uint8_t* record, const float* queries,
-                                      std::ptrdiff_t stride, float scale, float* products) noexcept {
+TURBOQUANT_NOINLINE void record_columns(const CodecPlan& plan, const std::uint8_t* record,
+                                        const float* queries, std::ptrdiff_t stride,
+                                        float (&products)[Columns]) noexcept {
     const Unpack<Bits> unpack;
     const Centroids<Bits> centroids(plan.codebook->centroids);
     Floats sums[Columns][kSums];
@@ -109,18 +182,41 @@ TURBOQUANT_NOINLINE void mean_columns(const CodecPlan& plan, const std::uint8_t*
         }
     }
     TURBOQUANT_UNROLL
-    for (int c = 0; c < Columns; ++c) products[c] = lane_sum(fold(sums[c])) * scale;
+    for (int c = 0; c < Columns; ++c) products[c] = lane_sum(fold(sums[c]));
 }
 
-// The product of each query (in the rotated domain, zeros from the dimension on) with the mean that a record stands for. Less
-// than 16 bytes behind the record are read.
+// The products of the queries (in the rotated domain, zeros from the dimension on) with the indices of a record: scale·product of
+// column c goes to out[c·out_stride]. Less than 16 bytes behind the indices are read.
+template <int Bits>
+TURBOQUANT_INLINE void record_products_of(const CodecPlan& plan, const std::uint8_t* record,
+                                          const float* queries, std::ptrdiff_t stride, int columns,
+                                          float scale, float* out, std::ptrdiff_t out_stride) noexcept {
+    int c = 0;
+    for (; c + 4 <= columns; c += 4) {
+        float products[4];
+        record_columns<Bits, 4>(plan, record, queries + c * stride, stride, products);
+        for (int k = 0; k < 4; ++k) out[(c + k) * out_stride] = products[k] * scale;
+    }
+    for (; c < columns; ++c) {
+        float products[1];
+        record_columns<Bits, 1>(plan, record, queries + c * stride, stride, products);
+        out[c * out_stride] = products[0] * scale;
+    }
+}
+
+// The product of each query with the mean that a record stands for.
 template <int Bits>
 void mean_products(const CodecPlan& plan, const std::uint8_t* record, const float* queries,
                    std::ptrdiff_t stride, int columns, float* products) noexcept {
-    const float scale = load_scale(record + plan.scale_offset(), plan.scale_type);
-    int c = 0;
-    for (; c + 4 <= columns; c += 4)
-        mean_columns<Bits, 4>(plan, record, queries + c * stride, stride, scale, products + c);
-    for (; c < columns; ++c)
-        mean_columns<Bits, 1>(plan, record, queries + c * stride, stride, scale, products + c);
+    record_products_of<Bits>(plan, record, queries, stride, columns,
+                             load_scale(record + plan.scale_offset(), plan.scale_type), products, 1);
+}
+
+// The products of each query with finer keys that lie as records of indices: column by column, token by token of `tokens`.
+template <int Bits>
+void finer_key_products(const CodecPlan& plan, const std::uint8_t* records, std::uint64_t tokens,
+                        const float* queries, std::ptrdiff_t stride, int columns, float* logits) noexcept {
+    for (; tokens != 0; tokens &= tokens - 1, records += plan.index_bytes())
+        record_products_of<Bits>(plan, records, queries, stride, columns, 1.0f, logits + lowest_bit(tokens),
+                                 kBlockTokens);
 }

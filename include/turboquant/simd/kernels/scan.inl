@@ -17,13 +17,13 @@ TURBOQUANT_INLINE void score_quads(const CodeLookup<Bits>& lookup,
 }
 
 // The rows of a step, and of the rest of a block after whole steps.
-template <int Bits>
+template <int Bits, int Rows>
 TURBOQUANT_INLINE void load_step(const std::uint8_t* step,
-                                 Row (&rows)[kRowsPerBlock][ScanStep<Bits>::kRows]) noexcept {
+                                 Row (&rows)[Rows][ScanStep<Bits>::kRows]) noexcept {
     TURBOQUANT_UNROLL
     for (int r = 0; r < ScanStep<Bits>::kRows; ++r) {
         TURBOQUANT_UNROLL
-        for (int g = 0; g < kRowsPerBlock; ++g) rows[g][r] = load_row(step + (r * kRowsPerBlock + g) * 64);
+        for (int g = 0; g < Rows; ++g) rows[g][r] = load_row(step + (r * Rows + g) * 64);
     }
 }
 template <int Bits>
