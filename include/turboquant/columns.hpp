@@ -36,7 +36,7 @@ inline constexpr bool has_plain_columns_v = (int(X::Flags) & int(Eigen::DirectAc
 
 // The columns of an expression. Memory with inner stride 1 is used where it lies; anything else is evaluated once into
 // a matrix that lives as long as this object. Not by Eigen::Ref where it can be helped: its code is the same symbol in every
-// translation unit, whatever the flags.
+// translation unit, whatever the flags. By reference: a copy of what was just written, field by field, waits for the writes.
 template <class X, bool Plain = has_plain_columns_v<X>>
 class Columns {
     static constexpr simd::InputType kType = InputTypeOf<typename X::Scalar>::value;
@@ -45,7 +45,7 @@ public:
     explicit Columns(const X& x)
         : input_{x.data(), kType, static_cast<std::ptrdiff_t>(x.outerStride()),
                  static_cast<std::ptrdiff_t>(x.cols())} {}
-    simd::InputColumns input() const noexcept { return input_; }
+    const simd::InputColumns& input() const noexcept { return input_; }
 
 private:
     simd::InputColumns input_;
@@ -57,14 +57,15 @@ class Columns<X, false> {
     using Matrix = Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic>;
 
 public:
-    explicit Columns(const X& x) : ref_(x) {}
-    simd::InputColumns input() const noexcept {
-        return {ref_.data(), kType, static_cast<std::ptrdiff_t>(ref_.outerStride()),
-                static_cast<std::ptrdiff_t>(ref_.cols())};
-    }
+    explicit Columns(const X& x)
+        : ref_(x),
+          input_{ref_.data(), kType, static_cast<std::ptrdiff_t>(ref_.outerStride()),
+                 static_cast<std::ptrdiff_t>(ref_.cols())} {}
+    const simd::InputColumns& input() const noexcept { return input_; }
 
 private:
     Eigen::Ref<const Matrix, 0, Eigen::OuterStride<>> ref_;
+    simd::InputColumns input_;
 };
 
 // For messages; not std::to_string, whose code for floating point is one symbol for translation units of all flags.
