@@ -2,10 +2,10 @@
 // it that was taken off (simd/attention_plan.hpp), and where the quantizer has 2 to 4 bits a coordinate the keys' grades
 // (simd/graded_keys.hpp): 16 of 64 may have a bit more, 16 others then have one less.
 //
-// A key's squared error is D(bits)·(the energy that its share of the mean leaves), and a bit more or less divides or multiplies D by
-// 3 to 4. A bit that goes from the 16 keys of least energy to the 16 of most lowers the sum where these have more than about 3 times
-// as much. Neighbours are mostly alike, and in a language model some 16 of 100 blocks have such keys; but these are the keys of what is
-// unlike its surroundings, which attention looks for later: names, numbers (examples/tiny_lm).
+// A key's squared error is D(bits)·(the energy that its share of the mean leaves), and a bit more or less divides or multiplies
+// D by 3 to 4. A bit that goes from the 16 keys of least energy to the 16 of most lowers the sum where these have more than about
+// 3 times as much. Neighbours are mostly alike, and in a language model some 16 of 100 blocks have such keys; but these are the
+// keys of what is unlike its surroundings, which attention looks for later: names, numbers (examples/tiny_lm).
 #pragma once
 
 #include <cstddef>
@@ -114,7 +114,7 @@ class KeyFormat<Quantizer, std::enable_if_t<KeyGrading<Quantizer>::kPossible>>
     using Base = KeysWithShares<Quantizer>;
     static constexpr int kBits = Quantizer::kBits;
     static constexpr int kDim =
-        simd::kKernelDim < Quantizer::kStructured ? Quantizer::Decoded::RowsAtCompileTime : Dynamic > ;
+        simd::kKernelDim<(Quantizer::kStructured ? Quantizer::Decoded::RowsAtCompileTime : Dynamic)>;
 
 public:
     KeyFormat(const Quantizer& quantizer, const KeyGrading<Quantizer>& grading)
@@ -288,7 +288,7 @@ private:
 
     const simd::CodecPlan* even_;
     const KeyGrading<Quantizer>* grading_;
-    // Where they are of 5 bits.
+    // Whether finer keys have 5 bits.
     static constexpr bool kFinerRecords = kBits + 1 > 4;
     static simd::FinerProductsKernel* finer_products_kernel() {
         if constexpr (kFinerRecords)

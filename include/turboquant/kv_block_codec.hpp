@@ -317,8 +317,8 @@ public:
     }
     const detail::KeyGrading<KeyQuantizer>& key_grading() const noexcept { return grading_; }
 
-    // For containers: encode() after its checks. `plain`: float rows, known to be finite, with 31 floats behind the last. `measured`:
-    // by measure_keys().
+    // For containers: encode() after its checks. `plain`: float rows, known to be finite, with 31 floats behind the last.
+    // `measured`: by measure_keys().
     void encode_columns(const char* where, const simd::InputColumns& k, const simd::InputColumns& v,
                         bool plain, int first, void* key_block, void* value_block, void* key_mean,
                         bool measured) const {

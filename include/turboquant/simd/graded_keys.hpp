@@ -1,5 +1,5 @@
-// How keys of a block lie that differ in bits: of 64, 16 have one more than the rest (2, 3 or 4) and 16 one fewer, in as many bytes as 64 of
-// the same. For dimensions that are multiples of 32.
+// How keys of a block lie that differ in bits: of 64, 16 have one more than the rest (2, 3 or 4) and 16 one fewer, in as many
+// bytes as 64 that are alike. For dimensions that are multiples of 32.
 //
 // First the 16 finer keys, then the 32 even ones, then the 16 coarser ones, each group in the order of its tokens. Row r of a
 // group holds a dword of each of its keys, side by side; a key of w bits has w rows for every 32 dimensions, a step. All meet the

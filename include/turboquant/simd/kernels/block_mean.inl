@@ -93,8 +93,8 @@ inline void take_shares(const float* rows, std::ptrdiff_t stride, int count, int
         add_mean(rows + r * stride, dim, mean, -kShares[share_of(shares, first + r)], out + r * out_stride);
 }
 
-// How the keys of a block are graded: by what their shares leave of their energy, where the squared error that a bit more saves, `gain`
-// of the energy, outweighs the `loss` of a bit less.
+// How the keys of a block are graded: by what their shares leave of their energy, where the squared error that a bit more saves,
+// `gain` of the energy, outweighs the `loss` of a bit less.
 inline KeyGrades grade_keys(const float* products, const float* squares, float mean_square, float gain,
                             float loss) noexcept {
     alignas(64) float energies[kBlockTokens];
