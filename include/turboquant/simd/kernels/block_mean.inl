@@ -156,67 +156,70 @@ inline void load_shares(const std::uint8_t* shares, float* out) noexcept {
 }
 
 template <int Bits, int Columns>
-TURBOQUANT_NOINLINE void record_columns(const CodecPlan& plan, const std::uint8_t* record,
-                                        const float* queries, std::ptrdiff_t stride,
-                                        float (&products)[Columns]) noexcept {
+TURBOQUANT_NOINLINE void record_columns(const CodecPlan& plan, const std::uint8_t* records,
+                                        std::uint64_t tokens, const float* queries, std::ptrdiff_t stride,
+                                        float scale, float* out, std::ptrdiff_t out_stride) noexcept {
     const Unpack<Bits> unpack;
     const Centroids<Bits> centroids(plan.codebook->centroids);
-    Floats sums[Columns][kSums];
-    TURBOQUANT_UNROLL
-    for (int c = 0; c < Columns; ++c) clear(sums[c]);
-    for (int i = 0; i < plan.dim; i += 32, record += 4 * Bits, queries += 32) {
+    const std::size_t bytes = plan.index_bytes();
+    for (; tokens != 0; tokens &= tokens - 1, records += bytes) {
+        Floats sums[Columns][kSums];
         TURBOQUANT_UNROLL
-        for (int half = 0; half < 2; ++half) {
-            if (i + 16 * half >= plan.dim) break;
-            Ints codes[kGroup];
-            unpack(record + 2 * Bits * half, codes);
+        for (int c = 0; c < Columns; ++c) clear(sums[c]);
+        const std::uint8_t* record = records;
+        const float* query = queries;
+        for (int i = 0; i < plan.dim; i += 32, record += 4 * Bits, query += 32) {
             TURBOQUANT_UNROLL
-            for (int k = 0; k < kGroup; ++k) {
-                const Floats x = centroids(codes[k]);
+            for (int half = 0; half < 2; ++half) {
+                if (i + 16 * half >= plan.dim) break;
+                Ints codes[kGroup];
+                unpack(record + 2 * Bits * half, codes);
                 TURBOQUANT_UNROLL
-                for (int c = 0; c < Columns; ++c) {
-                    Floats& sum = sums[c][half * kGroup + k];
-                    sum = multiply_add(x, load(queries + c * stride + 16 * half + k * kLanes), sum);
+                for (int k = 0; k < kGroup; ++k) {
+                    const Floats x = centroids(codes[k]);
+                    TURBOQUANT_UNROLL
+                    for (int c = 0; c < Columns; ++c) {
+                        Floats& sum = sums[c][half * kGroup + k];
+                        sum = multiply_add(x, load(query + c * stride + 16 * half + k * kLanes), sum);
+                    }
                 }
             }
         }
+        float* const to = out + lowest_bit(tokens);
+        TURBOQUANT_UNROLL
+        for (int c = 0; c < Columns; ++c) to[c * out_stride] = lane_sum(fold(sums[c])) * scale;
     }
-    TURBOQUANT_UNROLL
-    for (int c = 0; c < Columns; ++c) products[c] = lane_sum(fold(sums[c]));
 }
 
-// The products of the queries (in the rotated domain, zeros from the dimension on) with the indices of a record: scale·product of
-// column c goes to out[c·out_stride]. Less than 16 bytes behind the indices are read.
+// scale·(the products of the queries, in the rotated domain with zeros from the dimension on, with indices that lie one after
+// another): of column c to out[c·out_stride + t], where t are the bits that are set in `tokens`, in turn. Less than 16 bytes behind
+// the indices are read.
 template <int Bits>
-TURBOQUANT_INLINE void record_products_of(const CodecPlan& plan, const std::uint8_t* record,
-                                          const float* queries, std::ptrdiff_t stride, int columns,
-                                          float scale, float* out, std::ptrdiff_t out_stride) noexcept {
+TURBOQUANT_INLINE void record_products_of(const CodecPlan& plan, const std::uint8_t* records,
+                                          std::uint64_t tokens, const float* queries, std::ptrdiff_t stride,
+                                          int columns, float scale, float* out,
+                                          std::ptrdiff_t out_stride) noexcept {
     int c = 0;
-    for (; c + 4 <= columns; c += 4) {
-        float products[4];
-        record_columns<Bits, 4>(plan, record, queries + c * stride, stride, products);
-        for (int k = 0; k < 4; ++k) out[(c + k) * out_stride] = products[k] * scale;
-    }
-    for (; c < columns; ++c) {
-        float products[1];
-        record_columns<Bits, 1>(plan, record, queries + c * stride, stride, products);
-        out[c * out_stride] = products[0] * scale;
-    }
+    for (; c + 4 <= columns; c += 4)
+        record_columns<Bits, 4>(plan, records, tokens, queries + c * stride, stride, scale,
+                                out + c * out_stride, out_stride);
+    for (; c < columns; ++c)
+        record_columns<Bits, 1>(plan, records, tokens, queries + c * stride, stride, scale,
+                                out + c * out_stride, out_stride);
 }
 
 // The product of each query with the mean that a record stands for.
 template <int Bits>
 void mean_products(const CodecPlan& plan, const std::uint8_t* record, const float* queries,
                    std::ptrdiff_t stride, int columns, float* products) noexcept {
-    record_products_of<Bits>(plan, record, queries, stride, columns,
+    record_products_of<Bits>(plan, record, 1, queries, stride, columns,
                              load_scale(record + plan.scale_offset(), plan.scale_type), products, 1);
 }
 
-// The products of each query with finer keys that lie as records of indices: column by column, token by token of `tokens`.
+// Those of the finer keys of a block where they lie as records of indices, before the keys' scales:
+// logits[column·kBlockTokens + token].
 template <int Bits>
 void finer_key_products(const CodecPlan& plan, const std::uint8_t* records, std::uint64_t tokens,
                         const float* queries, std::ptrdiff_t stride, int columns, float* logits) noexcept {
-    for (; tokens != 0; tokens &= tokens - 1, records += plan.index_bytes())
-        record_products_of<Bits>(plan, records, queries, stride, columns, 1.0f, logits + lowest_bit(tokens),
-                                 kBlockTokens);
+    record_products_of<Bits>(plan, records, tokens, queries, stride, columns, 1.0f, logits, kBlockTokens);
 }
