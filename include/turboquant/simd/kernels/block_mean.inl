@@ -107,9 +107,9 @@ inline KeyGrades grade_keys(const float* products, const float* squares, float m
         }
         store(energies + t, least);
     }
-    // Each with its token's number in its last bits: all are different, and normal.
+    // Each with its token's number in its last bits: all are different, and their differences normal.
     for (int t = 0; t < kBlockTokens; ++t) {
-        const float energy = energies[t] > 1e-37f ? energies[t] < 1e37f ? energies[t] : 1e37f : 1e-37f;
+        const float energy = energies[t] > 1e-30f ? energies[t] < 1e37f ? energies[t] : 1e37f : 1e-30f;
         std::uint32_t bits;
         std::memcpy(&bits, &energy, sizeof bits);
         bits = (bits & ~std::uint32_t{kBlockTokens - 1}) | static_cast<std::uint32_t>(t);
@@ -135,7 +135,7 @@ inline KeyGrades grade_keys(const float* products, const float* squares, float m
             sums[1] += energies[t];
         }
     }
-    return sums[0] * gain > sums[1] * loss ? grades : KeyGrades{};
+    return sums[0] * gain > sums[1] * loss && grades.possible() ? grades : KeyGrades{};
 }
 
 // --- Attention ------------------------------------------------------------------------------------------------------------
