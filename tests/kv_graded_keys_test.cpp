@@ -2,7 +2,10 @@
 // least.
 #include <algorithm>
 #include <cstring>
+#include <limits>
+#include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -290,14 +293,11 @@ TEST(GradedKeys, SavedAndLoaded) {
 std::string payload_of(const std::string& file) { return file.substr(128, saved_files::get(file, 56, 8)); }
 std::string with_payload(const std::string& file, const std::string& payload) {
     std::string other = file.substr(0, 128) + payload + std::string(16, '\0');
-    const std::size_t table = 128 + payload.size();
     other.resize((other.size() + 63) / 64 * 64);
     saved_files::put(other, 56, 8, payload.size());
     saved_files::put(other, 80, 8, other.size());
     saved_files::repair_header(other);
-    saved_files::put(other, table, 8, tq::detail::crc64(payload.data(), payload.size()));
-    saved_files::put(other, table + 8, 8,
-                     tq::detail::crc64(other.data() + table, 8, saved_files::get(other, 120, 8)));
+    saved_files::repair_payload(other);
     return other;
 }
 // One block and a window of 8 exact tokens, before which the block's grades stand.

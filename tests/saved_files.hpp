@@ -125,6 +125,12 @@ inline std::uint64_t get(const std::string& file, std::size_t at, int bytes) {
     return tq::detail::get(reinterpret_cast<const std::uint8_t*>(&file[at]), bytes);
 }
 inline void repair_header(std::string& file) { put(file, 120, 8, tq::detail::crc64(file.data(), 120)); }
+// Of codes and caches whose payload fits one block of 65536 bytes: its checksum, then the table's.
+inline void repair_payload(std::string& file) {
+    const std::size_t payload = 128, size = get(file, 56, 8), table = payload + size;
+    put(file, table, 8, tq::detail::crc64(file.data() + payload, size));
+    put(file, table + 8, 8, tq::detail::crc64(file.data() + table, 8, get(file, 120, 8)));
+}
 
 // A directory of this process, removed with all that is in it.
 class Directory {

@@ -30,6 +30,7 @@ struct KeyGrading {
     static constexpr bool kPossible = false;
     explicit KeyGrading(const Quantizer&) noexcept {}
     static constexpr bool possible() noexcept { return false; }
+    static constexpr std::size_t bytes() noexcept { return 0; }
 };
 
 // MseQuantizers of a bit more and a bit less, which share its rotation. Theirs are nearest centroids, whatever its Refinement.
@@ -49,18 +50,33 @@ struct KeyGrading<MseQuantizer<Dim, Bits, RotationT, ScaleT>, std::enable_if_t<B
     }
     // The layout wants whole steps.
     bool possible() const noexcept { return finer.dim > 0; }
+    // Of the grades of a block.
+    std::size_t bytes() const noexcept { return possible() ? simd::kGradeBytes : 0; }
 
     simd::CodecPlan finer, coarser;
 };
 
+// The parts of what lies beside a block.
 template <class Quantizer>
 class KeysWithShares : public BlockFormat<Quantizer> {
 public:
-    using BlockFormat<Quantizer>::BlockFormat;
+    KeysWithShares(const Quantizer& quantizer, const KeyGrading<Quantizer>& grading)
+        : BlockFormat<Quantizer>(quantizer), grading_(&grading) {}
+
+    std::size_t mean_bytes() const {
+        return this->mean_record_bytes() + simd::kShareBytes + grading_->bytes();
+    }
     template <class Byte>
     Byte* shares_of(Byte* key_mean) const {
         return key_mean + this->mean_record_bytes();
     }
+    template <class Byte>
+    Byte* grades_beside(Byte* key_mean) const {
+        return shares_of(key_mean) + simd::kShareBytes;
+    }
+
+protected:
+    const KeyGrading<Quantizer>* grading_;
 };
 
 // Of keys that all have the same number of bits.
@@ -69,10 +85,11 @@ class KeyFormat : public KeysWithShares<Quantizer> {
     using Base = KeysWithShares<Quantizer>;
 
 public:
-    KeyFormat(const Quantizer& quantizer, const KeyGrading<Quantizer>&) : Base(quantizer) {}
+    using Base::Base;
 
-    std::size_t mean_bytes() const { return this->mean_record_bytes() + simd::kShareBytes; }
     static constexpr bool graded(const std::uint8_t*) noexcept { return false; }
+    static constexpr bool well_formed(const std::uint8_t*) noexcept { return true; }
+    void grade(const float*, const float*, float, std::uint8_t*) const noexcept {}
 
     const float* products(const FloatKernels& kernels, const std::uint8_t* block, const std::uint8_t*,
                           int tokens, const BlockQueries& queries, float* logits, float* scales,
@@ -112,24 +129,20 @@ template <class Quantizer>
 class KeyFormat<Quantizer, std::enable_if_t<KeyGrading<Quantizer>::kPossible>>
     : public KeysWithShares<Quantizer> {
     using Base = KeysWithShares<Quantizer>;
+    using Base::grading_;
     static constexpr int kBits = Quantizer::kBits;
     static constexpr int kDim =
         simd::kKernelDim<(Quantizer::kStructured ? Quantizer::Decoded::RowsAtCompileTime : Dynamic)>;
 
 public:
     KeyFormat(const Quantizer& quantizer, const KeyGrading<Quantizer>& grading)
-        : Base(quantizer), even_(&quantizer.plan()), grading_(&grading) {}
+        : Base(quantizer, grading), even_(&quantizer.plan()) {}
 
-    std::size_t mean_bytes() const {
-        return this->mean_record_bytes() + simd::kShareBytes + (grading_->possible() ? simd::kGradeBytes : 0);
-    }
     // Of a block without a mean there are no grades.
     simd::KeyGrades stored_grades(const std::uint8_t* key_mean) const {
         simd::KeyGrades grades;
-        if (key_mean == nullptr || !grading_->possible()) return grades;
-        const std::uint8_t* const from = this->shares_of(key_mean) + simd::kShareBytes;
-        std::memcpy(&grades.finer, from, sizeof grades.finer);
-        std::memcpy(&grades.coarser, from + sizeof grades.finer, sizeof grades.coarser);
+        if (key_mean != nullptr && grading_->possible())
+            std::memcpy(&grades, this->grades_beside(key_mean), sizeof grades);
         return grades;
     }
     // None where those cannot be: memory that is not ours may hold anything.
@@ -137,10 +150,17 @@ public:
         const simd::KeyGrades grades = stored_grades(key_mean);
         return grades.possible() ? grades : simd::KeyGrades{};
     }
-    void set_grades(const simd::KeyGrades& grades, std::uint8_t* key_mean) const {
-        std::uint8_t* const to = this->shares_of(key_mean) + simd::kShareBytes;
-        std::memcpy(to, &grades.finer, sizeof grades.finer);
-        std::memcpy(to + sizeof grades.finer, &grades.coarser, sizeof grades.coarser);
+    bool well_formed(const std::uint8_t* key_mean) const { return stored_grades(key_mean).possible(); }
+    bool graded(const std::uint8_t* key_mean) const { return grades_of(key_mean).graded(); }
+
+    // From the products of a block's keys with their mean, their squares, and that of the mean.
+    void grade(const float* products, const float* squares, float mean_square, std::uint8_t* key_mean) const {
+        if (!grading_->possible()) return;
+        constexpr float kGain = kDistortions[kBits] - kDistortions[kBits + 1];
+        constexpr float kLoss = kDistortions[kBits - 1] - kDistortions[kBits];
+        const simd::KeyGrades grades =
+            TURBOQUANT_KERNEL(grade_keys)(products, squares, mean_square, kGain, kLoss);
+        std::memcpy(this->grades_beside(key_mean), &grades, sizeof grades);
     }
 
     const float* products(const FloatKernels& kernels, const std::uint8_t* block,
@@ -177,16 +197,6 @@ public:
         if (!grades.graded()) return Base::store_keys(zeros, first, kBlockTokens - first, block);
         for (int t = first; t < kBlockTokens; ++t) store(grades, zeros, t, block);
     }
-
-    // From the products of a block's keys with their mean, their squares, and that of the mean.
-    simd::KeyGrades grades_for(const float* products, const float* squares,
-                               float mean_square) const noexcept {
-        constexpr float kGain = kDistortions[kBits] - kDistortions[kBits + 1];
-        constexpr float kLoss = kDistortions[kBits - 1] - kDistortions[kBits];
-        return TURBOQUANT_KERNEL(grade_keys)(products, squares, mean_square, kGain, kLoss);
-    }
-
-    bool graded(const std::uint8_t* key_mean) const { return grades_of(key_mean).graded(); }
 
     class Encoder {
     public:
@@ -287,7 +297,6 @@ private:
     }
 
     const simd::CodecPlan* even_;
-    const KeyGrading<Quantizer>* grading_;
     // Whether finer keys have 5 bits.
     static constexpr bool kFinerRecords = kBits + 1 > 4;
     static simd::FinerProductsKernel* finer_products_kernel() {

@@ -117,7 +117,7 @@ public:
         detail::check_rows("KvBlockCodec::encode_mean", dim(), k.rows());
         if (k.cols() < 1) detail::throw_invalid_argument("KvBlockCodec::encode_mean: there are no keys");
         const detail::Columns<K> keys(k.derived());
-        const simd::InputColumns in = keys.input();
+        const simd::InputColumns& in = keys.input();
         const auto floats = static_cast<int>(dim());
         const std::ptrdiff_t row = simd::padded(floats);
         detail::with_scratch(2 * row, [&](float* sums) {
@@ -302,18 +302,13 @@ public:
             });
             TURBOQUANT_KERNEL(choose_shares)
             (products, static_cast<int>(kBlockTokens), mean_square, format.shares_of(record), 0);
-            if constexpr (detail::KeyGrading<KeyQuantizer>::kPossible)
-                if (wanted != nullptr)
-                    format.set_grades(format.grades_for(products, squares, mean_square), record);
+            format.grade(products, wanted, mean_square, record);
         });
     }
     // For containers that load: the bytes of key_mean_bytes() that hold grades, and whether what encode_mean() writes can be so.
-    std::size_t grade_bytes() const { return grading_.possible() ? simd::kGradeBytes : 0; }
+    std::size_t grade_bytes() const noexcept { return grading_.bytes(); }
     bool well_formed(const void* key_mean) const {
-        if constexpr (detail::KeyGrading<KeyQuantizer>::kPossible)
-            return key_format().stored_grades(static_cast<const std::uint8_t*>(key_mean)).possible();
-        else
-            return (void)key_mean, true;
+        return key_format().well_formed(static_cast<const std::uint8_t*>(key_mean));
     }
     const detail::KeyGrading<KeyQuantizer>& key_grading() const noexcept { return grading_; }
 

@@ -390,7 +390,7 @@ private:
         detail::check_positions(kName, call, codes, positions);
         check_output(call, positions != nullptr ? positions->size() : codes.size(), queries.cols(), out);
         const detail::Columns<Q> columns(queries.derived());
-        const simd::InputColumns in = columns.input();
+        const simd::InputColumns& in = columns.input();
         const Index n = split_->outliers;
         detail::with_scratch(kQueries * dim() + simd::padded(dim()), [&](float* rows) {
             check_finite(call, in, rows);

@@ -30,6 +30,20 @@ namespace simd {
 inline constexpr int kFinerKeys = 16, kEvenKeys = 32, kCoarserKeys = 16;
 inline constexpr int kKeysOfGrade[] = {kFinerKeys, kEvenKeys, kCoarserKeys};
 
+// How many bits are set.
+inline int count_bits(std::uint64_t set) noexcept { return static_cast<int>(std::bitset<64>(set).count()); }
+
+// The number of the lowest bit that is set.
+TURBOQUANT_INLINE int lowest_bit(std::uint64_t set) noexcept {
+#if defined(__GNUC__) || defined(__clang__)
+    return __builtin_ctzll(set);
+#else
+    int bit = 0;
+    while ((set >> bit & 1) == 0) ++bit;
+    return bit;
+#endif
+}
+
 // Which tokens of a block are finer and which are coarser: bit t of a set is token t's. Both empty: the block is not graded.
 struct KeyGrades {
     std::uint64_t finer = 0, coarser = 0;
@@ -45,29 +59,16 @@ struct KeyGrades {
     }
     // How many tokens of its grade come before it.
     int place(int token) const noexcept {
-        return count(tokens(of(token)) & ((std::uint64_t{1} << token) - 1));
+        return count_bits(tokens(of(token)) & ((std::uint64_t{1} << token) - 1));
     }
     // Whether a block can be graded so.
     bool possible() const noexcept {
         return (finer == 0 && coarser == 0) ||
-               (count(finer) == kFinerKeys && count(coarser) == kCoarserKeys && (finer & coarser) == 0);
+               (count_bits(finer) == kFinerKeys && count_bits(coarser) == kCoarserKeys &&
+                (finer & coarser) == 0);
     }
-
-private:
-    static int count(std::uint64_t set) noexcept { return static_cast<int>(std::bitset<64>(set).count()); }
 };
-inline constexpr std::size_t kGradeBytes = 16;  // as they are stored
-
-// The number of the lowest bit that is set.
-TURBOQUANT_INLINE int lowest_bit(std::uint64_t set) noexcept {
-#if defined(__GNUC__) || defined(__clang__)
-    return __builtin_ctzll(set);
-#else
-    int bit = 0;
-    while ((set >> bit & 1) == 0) ++bit;
-    return bit;
-#endif
-}
+inline constexpr std::size_t kGradeBytes = sizeof(KeyGrades);  // as they are stored
 
 // The codebooks of the three grades.
 struct GradedCodebooks {

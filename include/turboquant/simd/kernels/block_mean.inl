@@ -126,7 +126,7 @@ inline KeyGrades grade_keys(const float* products, const float* squares, float m
                 differences[k] = sub(broadcast(energies[t]), load(energies + 32 * half + k * kLanes));
             above |= std::uint64_t{sign_bits(differences)} << (32 * half);
         }
-        const auto rank = static_cast<int>(std::bitset<64>(above).count());
+        const int rank = count_bits(above);
         if (rank < kFinerKeys) {
             grades.finer |= std::uint64_t{1} << t;
             sums[0] += energies[t];
